@@ -1,0 +1,80 @@
+//! What can go wrong: on the wire ([`Error`]) and at the other end ([`Failure`]).
+
+use serde::{Deserialize, Serialize};
+
+/// Shorthand for this crate's results.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A message could not be sent or received.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The socket failed.
+    #[error("engine socket: {0}")]
+    Io(#[from] std::io::Error),
+    /// The bytes are not a message of this protocol version.
+    #[error("malformed engine message: {0}")]
+    Malformed(#[from] postcard::Error),
+    /// The message does not fit a packet.
+    #[error("engine message of {size} bytes is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// Size of the message, in bytes.
+        size: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The peer is not a process of the expected user.
+    #[error("peer process {pid} runs as user {uid}, only user {expected} may use this socket")]
+    Peer {
+        /// The peer's process id.
+        pid: i32,
+        /// The peer's user id.
+        uid: u32,
+        /// The user id that was expected.
+        expected: u32,
+    },
+    /// The two ends speak different versions.
+    #[error("the engine host speaks protocol version {theirs}, this program version {ours}")]
+    Version {
+        /// The other end's version.
+        theirs: u32,
+        /// This end's version.
+        ours: u32,
+    },
+}
+
+/// Why the host could not do what a request asked; the kinds are those of containerd's `errdefs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// No such container.
+    NotFound,
+    /// A container with this id exists.
+    AlreadyExists,
+    /// The bundle, the spec or an option is wrong.
+    InvalidArgument,
+    /// The container's state does not allow it.
+    FailedPrecondition,
+    /// Anything else.
+    Internal,
+}
+
+/// A request failed: the kind for programs, one line for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// One line that names the thing and the cause.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure of `kind` that says `message`.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// An [`FailureKind::Internal`] failure.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Internal, message)
+    }
+}

@@ -1,0 +1,25 @@
+//! The conversation between the shim, one per pod, and the engine host, one per node and engine version.
+//!
+//! Both ends are on the same machine and talk over a `SOCK_SEQPACKET` unix socket: one packet is one message, file
+//! descriptors travel beside it (`SCM_RIGHTS`). The client speaks first, with [`Hello`]; the host answers with its
+//! own and closes the connection when the two protocol versions differ. After that the client sends [`Request`]s,
+//! numbered by itself, and the host sends one [`Reply`] to each, in any order, and an [`Exit`] for every container
+//! of this connection that ends.
+
+mod channel;
+mod error;
+mod location;
+mod message;
+mod peer;
+
+pub use channel::{Channel, MAX_FDS, MAX_MESSAGE};
+pub use error::{Error, Failure, FailureKind, Result};
+pub use location::{Location, ensure_private_dir};
+pub use message::{
+    ContainerKey, Create, Created, Deleted, Exit, ExitStatus, FromHost, Hello, Outcome, Reply, Request, RootfsMount,
+    SandboxOptions, StdioPresence, ToHost,
+};
+pub use peer::{Peer, check_peer};
+
+/// Version of the messages. Two ends with different versions do not talk to each other.
+pub const PROTOCOL_VERSION: u32 = 1;

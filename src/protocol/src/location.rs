@@ -1,0 +1,109 @@
+//! Where the engine host listens and keeps its state.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+/// The runtime directory, on a filesystem that a reboot empties.
+const RUNTIME_DIR: &str = "/run/containerd-shim-wasmedge";
+
+/// Paths that the shim and the host agree on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    root: PathBuf,
+}
+
+impl Default for Location {
+    fn default() -> Self {
+        Self::new(RUNTIME_DIR)
+    }
+}
+
+impl Location {
+    /// Everything beneath `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The runtime directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The socket of the host that runs the engine binary at `engine`.
+    ///
+    /// The name carries the file's identity, so that after an upgrade new pods get a host of the new version while
+    /// the old one serves those it has, without anybody asking a binary for its version.
+    pub fn socket(&self, engine: &Path) -> io::Result<PathBuf> {
+        let meta = fs::metadata(engine)?;
+        let identity = format!("{:x}-{:x}-{:x}", meta.dev(), meta.ino(), meta.mtime_nsec() ^ meta.mtime());
+        Ok(self.root.join(format!("host-{identity}.sock")))
+    }
+
+    /// The lock that whoever starts a host holds meanwhile.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// The log of the hosts.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("engine.log")
+    }
+
+    /// State of the containers of `namespace`.
+    pub fn namespace_state(&self, namespace: &str) -> PathBuf {
+        self.root.join("containers").join(namespace)
+    }
+}
+
+/// Makes `path` (and its parents) as a directory that only its owner may enter; one that is there already must be
+/// ours and is closed to others.
+pub fn ensure_private_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let meta = fs::symlink_metadata(path)?;
+    if !meta.is_dir() || meta.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(io::Error::other(format!("{} is not a directory of this user", path.display())));
+    }
+    if meta.mode() & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_engine_binary_gets_another_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, upgrade) = (dir.path().join("engine"), dir.path().join("upgrade"));
+        fs::write(&engine, "old").unwrap();
+        fs::write(&upgrade, "new").unwrap();
+        let location = Location::new(dir.path());
+        let before = location.socket(&engine).unwrap();
+        assert_eq!(before, location.socket(&engine).unwrap());
+        fs::rename(&upgrade, &engine).unwrap();
+        assert_ne!(before, location.socket(&engine).unwrap());
+    }
+
+    #[test]
+    fn a_directory_open_to_others_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        ensure_private_dir(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_symlink_in_place_of_the_directory_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run");
+        std::os::unix::fs::symlink(dir.path(), &path).unwrap();
+        assert!(ensure_private_dir(&path).is_err());
+    }
+}

@@ -1,0 +1,173 @@
+//! The channel between shim and host, over real sockets.
+
+use std::{
+    fs,
+    io::{Read, Seek, Write},
+    os::fd::{AsFd, OwnedFd},
+    thread,
+};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use proptest::prelude::*;
+use wasmedge_shim_protocol::*;
+
+fn pair() -> (Channel, Channel) {
+    let (a, b) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
+    (a.into(), b.into())
+}
+
+fn key() -> impl Strategy<Value = ContainerKey> {
+    ("[a-z.]{1,20}", "[a-zA-Z0-9_.-]{1,64}").prop_map(|(namespace, id)| ContainerKey { namespace, id })
+}
+
+fn mount() -> impl Strategy<Value = RootfsMount> {
+    (".{0,12}", ".{0,40}", ".{0,40}", prop::collection::vec(".{0,60}", 0..4))
+        .prop_map(|(fstype, source, target, options)| RootfsMount { fstype, source, target, options })
+}
+
+fn create() -> impl Strategy<Value = Create> {
+    (key(), ".{1,80}", prop::collection::vec(mount(), 0..5), any::<[bool; 5]>()).prop_map(
+        |(key, bundle, rootfs, [stdin, stdout, stderr, systemd_cgroup, no_pivot_root])| Create {
+            key,
+            bundle: bundle.into(),
+            rootfs,
+            stdio: StdioPresence { stdin, stdout, stderr },
+            options: SandboxOptions { systemd_cgroup, no_pivot_root },
+        },
+    )
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        create().prop_map(Request::Create),
+        key().prop_map(Request::Start),
+        key().prop_map(Request::Delete)
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_request_arrives_as_it_was_sent(id: u64, request in request()) {
+        let (a, b) = pair();
+        let message = ToHost::Request { id, request };
+        a.send(&message, &[]).unwrap();
+        let (received, fds) = b.recv::<ToHost>().unwrap().unwrap();
+        prop_assert_eq!(received, message);
+        prop_assert!(fds.is_empty());
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_an_error_or_a_message_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 1..512)) {
+        let (a, b) = pair();
+        nix::unistd::write(a.as_fd(), &bytes).unwrap();
+        let _ = b.recv::<ToHost>();
+    }
+}
+
+#[test]
+fn file_descriptors_travel_with_their_message() {
+    let (a, b) = pair();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"through the socket").unwrap();
+    file.rewind().unwrap();
+    let started = FromHost::Reply { id: 7, outcome: Ok(Reply::Started) };
+    a.send(&started, &[file.as_fd()]).unwrap();
+    let (message, mut fds) = b.recv::<FromHost>().unwrap().unwrap();
+    assert_eq!(message, started);
+    let mut text = String::new();
+    fs::File::from(fds.remove(0)).read_to_string(&mut text).unwrap();
+    assert_eq!(text, "through the socket");
+}
+
+#[test]
+fn a_message_over_the_limit_is_refused_by_the_sender() {
+    let (a, _b) = pair();
+    let failure = Failure::internal("x".repeat(MAX_MESSAGE));
+    let error = a.send(&FromHost::Reply { id: 1, outcome: Err(failure) }, &[]).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { limit: MAX_MESSAGE, .. }), "{error}");
+}
+
+#[test]
+fn a_closed_peer_is_the_end_and_not_an_error() {
+    let (a, b) = pair();
+    drop(a);
+    assert!(b.recv::<FromHost>().unwrap().is_none());
+}
+
+/// A host that answers one hello with the given version.
+fn host_of_version(path: &std::path::Path, protocol: u32) -> thread::JoinHandle<()> {
+    let listener: OwnedFd = Channel::listen(path).unwrap();
+    thread::spawn(move || {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        let wait = |fd: std::os::fd::BorrowedFd<'_>| {
+            poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::NONE).unwrap();
+        };
+        wait(listener.as_fd());
+        let channel = Channel::accept(&listener).unwrap();
+        wait(channel.as_fd());
+        let _ = channel.recv::<ToHost>();
+        let _ = channel.send(&FromHost::Hello(Hello { protocol, program: "test".into() }), &[]);
+    })
+}
+
+#[test]
+fn a_host_of_the_same_version_is_greeted() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = host_of_version(&dir.path().join("host.sock"), PROTOCOL_VERSION);
+    Channel::connect(&dir.path().join("host.sock"), "test").unwrap();
+    host.join().unwrap();
+}
+
+#[test]
+fn a_host_of_another_version_is_refused_and_both_versions_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = host_of_version(&dir.path().join("host.sock"), 99);
+    let error = Channel::connect(&dir.path().join("host.sock"), "test").unwrap_err();
+    assert_eq!(error.to_string(), "the engine host speaks protocol version 99, this program version 1");
+    host.join().unwrap();
+}
+
+#[test]
+fn a_peer_of_another_user_is_refused() {
+    if !nix::unistd::geteuid().is_root() {
+        panic!("this test changes the user of a thread and must run as root");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("host.sock");
+    let listener = Channel::listen(&path).unwrap();
+    for path in [dir.path(), path.as_path()] {
+        nix::sys::stat::fchmodat(
+            nix::fcntl::AT_FDCWD,
+            path,
+            nix::sys::stat::Mode::from_bits_truncate(0o777),
+            nix::sys::stat::FchmodatFlags::FollowSymlink,
+        )
+        .unwrap();
+    }
+    let client = std::process::Command::new("python3")
+        .args(["-c", "import socket,sys; s=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1]); s.recv(1)"])
+        .arg(&path)
+        .uid_nobody()
+        .spawn()
+        .unwrap();
+    nix::poll::poll(
+        &mut [nix::poll::PollFd::new(listener.as_fd(), nix::poll::PollFlags::POLLIN)],
+        nix::poll::PollTimeout::NONE,
+    )
+    .unwrap();
+    let error = Channel::accept(&listener).unwrap_err();
+    assert!(matches!(error, Error::Peer { uid: 65534, expected: 0, .. }), "{error}");
+    drop(listener);
+    client.wait_with_output().unwrap();
+}
+
+trait Nobody {
+    fn uid_nobody(&mut self) -> &mut Self;
+}
+
+impl Nobody for std::process::Command {
+    fn uid_nobody(&mut self) -> &mut Self {
+        use std::os::unix::process::CommandExt;
+        self.uid(65534)
+    }
+}

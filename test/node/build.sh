@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# From the checkout to the node: WasmEdge's headers and library for the build, the build, the installation.
+
+# Two folders that hold WasmEdge and nothing else: the root's whole /usr/include and /usr/lib would shadow the host's
+# libc. Copied anew only from another root, so the build does not see new files each time.
+copy_sdk() {
+    local root sdk=$repo/target/wasmedge lib
+    root=$(root_path)
+    if [ "$(cat "$sdk/.root" 2>/dev/null)" != "$root" ]; then
+        lib=$(dirname "$(find "$root/usr/lib" -name libwasmedge.so -print -quit)")
+        rm -rf "$sdk"
+        mkdir -p "$sdk/include" "$sdk/lib"
+        cp -a "$root/usr/include/wasmedge" "$sdk/include/"
+        cp -a "$lib"/libwasmedge.so* "$sdk/lib/"
+        printf '%s\n' "$root" >"$sdk/.root"
+    fi
+    printf '%s\n' "$sdk"
+}
+
+product_binaries=(containerd-shim-wasmedge-v1 wasmedge-engine)
+
+target_dir() {
+    local dir=${CARGO_TARGET_DIR:-$repo/target}
+    (cd "$repo" && realpath -m "$dir") # a relative one counts from where cargo runs
+}
+
+build_product() {
+    if [ "${NODE_SKIP_BUILD:-}" = 1 ]; then
+        say "build: skipped (NODE_SKIP_BUILD=1)"
+    elif [ ! -e "$repo/Cargo.toml" ]; then
+        say "build: skipped, there is no Cargo.toml in $repo"
+    else
+        ensure_rust
+        with_lock "$cache_dir/sdk.lock" copy_sdk >/dev/null
+        say "build: cargo build --release --locked"
+        (cd "$repo" && cargo build --release --locked) >&2 || die "step failed: cargo build, see above"
+    fi
+}
+
+# By copy and rename: what runs keeps its file, and nobody sees half a one. Through /proc, as only the node's own mounts
+# may write to an overlay in use.
+install_product() {
+    local bin=/proc/$1/root/usr/local/bin name source
+    for name in "${product_binaries[@]}"; do
+        source=$(target_dir)/release/$name
+        if [ ! -e "$source" ]; then
+            say "install: no $source yet"
+        elif ! cmp -s "$source" "$bin/$name"; then
+            install -m 755 "$source" "$bin/.$name.new"
+            mv "$bin/.$name.new" "$bin/$name"
+            say "install: $name"
+        fi
+    done
+}
