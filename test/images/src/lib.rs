@@ -1,0 +1,179 @@
+//! The images of the end-to-end tests.
+//!
+//! | image | what it has |
+//! |---|---|
+//! | `wasm` | every module of test/workloads as `/NAME.wasm`; `/etc/passwd` with `app` (1000), `/data`, `/links`, `/work`, `/tmp` |
+//! | `hello-wasm` | `/hello.wasm` alone, as the entrypoint: the smallest image, for measurements |
+//! | `hello-wasi` | the same for the platform wasi/wasm |
+//! | `hello-artifact` | the same module as a Wasm OCI artifact, without a root file system |
+//! | `hello-relative` | entrypoint `hello.wasm`, working directory `/app`, where it is |
+//! | `hello-path` | entrypoint `hello.wasm`, to be found through the image's `PATH` |
+//! | `busybox` | Linux: Debian's static busybox and its applets |
+//! | `pause` | Linux: a program that waits for SIGTERM or SIGINT, for pods |
+//! | `hostile` | files that bring native code near the engine: see `hostile` |
+//! | `hostile-env` | the same files, and the environment to make them work |
+
+mod hostile;
+pub mod image;
+pub mod layer;
+pub mod modules;
+pub mod native;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use oci_spec::image::{Arch, Os};
+
+use image::{Defaults, Image};
+use layer::Layer;
+use modules::Modules;
+
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Every image with its short name. Compiles the workloads first; `root` is a Debian tree to take busybox from.
+/// Intermediate files go to the repository's target folder.
+pub fn all(root: Option<&Path>) -> Result<Vec<(&'static str, Image)>> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let work = repository.join("target/test-images");
+    fs::create_dir_all(&work).with_context(|| format!("creating {}", work.display()))?;
+    let work = work.canonicalize()?;
+    let modules = modules::build(&repository.join("test/workloads"), &work.join("workloads"))?;
+
+    let hello = &modules["hello"];
+    let mut hello_at_root = Layer::default();
+    hello_at_root.file("hello.wasm", 0o755, hello.clone());
+    let mut hello_in_app = Layer::default();
+    hello_in_app.file("app/hello.wasm", 0o755, hello.clone());
+    let hello_at_root = &[hello_at_root];
+    let hello_in_app = &[hello_in_app];
+    let hostile = hostile::layers(&modules, &work)?;
+
+    let absolute = Defaults {
+        entrypoint: vec!["/hello.wasm"],
+        env: vec![PATH],
+        ..Defaults::default()
+    };
+    let relative = Defaults {
+        entrypoint: vec!["hello.wasm"],
+        env: vec![PATH],
+        working_dir: "/app",
+        ..Defaults::default()
+    };
+    let by_path = Defaults {
+        entrypoint: vec!["hello.wasm"],
+        env: vec!["PATH=/bin:/app"],
+        ..Defaults::default()
+    };
+    let hello = hello.clone();
+    Ok(vec![
+        (
+            "wasm",
+            linux("wasm", &[wasm(&modules)], command("/hello.wasm"))?,
+        ),
+        (
+            "hello-wasm",
+            linux("hello-wasm", hello_at_root, absolute.clone())?,
+        ),
+        (
+            "hello-wasi",
+            Image::rootfs(
+                "hello-wasi",
+                "wasi".into(),
+                Arch::Wasm,
+                hello_at_root,
+                absolute,
+            )?,
+        ),
+        ("hello-artifact", Image::artifact("hello-artifact", hello)?),
+        (
+            "hello-relative",
+            linux("hello-relative", hello_in_app, relative)?,
+        ),
+        ("hello-path", linux("hello-path", hello_in_app, by_path)?),
+        (
+            "busybox",
+            linux(
+                "busybox",
+                &[busybox(native::busybox(root, &work)?)],
+                command("/bin/sh"),
+            )?,
+        ),
+        ("pause", pause(&work)?),
+        (
+            "hostile",
+            linux("hostile", &hostile, command("/world.wasm"))?,
+        ),
+        (
+            "hostile-env",
+            linux("hostile-env", &hostile, hostile::environment())?,
+        ),
+    ])
+}
+
+fn linux(name: &str, layers: &[Layer], defaults: Defaults) -> Result<Image> {
+    Image::rootfs(name, Os::Linux, Arch::Amd64, layers, defaults)
+}
+
+fn command(program: &'static str) -> Defaults {
+    Defaults {
+        cmd: vec![program],
+        env: vec![PATH],
+        ..Defaults::default()
+    }
+}
+
+/// What programs expect of a root file system: users, and a place for temporary files.
+fn base() -> Layer {
+    let mut layer = Layer::default();
+    layer
+        .file(
+            "etc/passwd",
+            0o644,
+            "root:x:0:0:root:/:/bin/sh\napp:x:1000:1000:app:/work:/bin/sh\n",
+        )
+        .file(
+            "etc/group",
+            0o644,
+            "root:x:0:\napp:x:1000:\nstaff:x:50:app\n",
+        )
+        .directory("tmp", 0o1777);
+    layer
+}
+
+fn wasm(modules: &Modules) -> Layer {
+    let mut layer = base();
+    for (name, bytes) in modules {
+        layer.file(&format!("{name}.wasm"), 0o755, bytes.clone());
+    }
+    layer
+        .file("data/greeting", 0o644, "hello from the image\n")
+        .file("data/secret", 0o600, "for root alone\n")
+        .symlink("links/up", "../../../..")
+        .symlink("links/proc", "/proc")
+        .directory("work", 0o755)
+        .own("work", 1000);
+    layer
+}
+
+fn busybox(busybox: native::Busybox) -> Layer {
+    let mut layer = base();
+    layer.file("bin/busybox", 0o755, busybox.program);
+    for applet in busybox.applets {
+        layer.hard_link(&format!("bin/{applet}"), "bin/busybox");
+    }
+    layer
+}
+
+fn pause(work: &Path) -> Result<Image> {
+    let mut layer = Layer::default();
+    layer.file("pause", 0o755, native::program("pause", work)?);
+    linux(
+        "pause",
+        &[layer],
+        Defaults {
+            entrypoint: vec!["/pause"],
+            ..Defaults::default()
+        },
+    )
+}
