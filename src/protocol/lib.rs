@@ -11,6 +11,7 @@ mod error;
 mod location;
 mod message;
 mod peer;
+mod pidfd;
 
 pub use channel::{Channel, MAX_FDS, MAX_MESSAGE};
 pub use error::{Error, Failure, FailureKind, Result};
@@ -19,6 +20,7 @@ pub use message::{
     ContainerKey, Create, Created, Deleted, Exit, ExitStatus, FromHost, Hello, Outcome, Reply, Request, RootfsMount,
     SandboxOptions, StdioPresence, ToHost,
 };
+pub use pidfd::{Pidfd, exit_code};
 pub use peer::{Peer, check_peer};
 
 /// Version of the messages. Two ends with different versions do not talk to each other.
