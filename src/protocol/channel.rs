@@ -9,6 +9,7 @@ use std::{
 use nix::{
     cmsg_space,
     errno::Errno,
+    fcntl::{FcntlArg, OFlag, fcntl},
     sys::socket::{
         AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, accept4,
         bind, connect, listen, recvmsg, sendmsg, socket,
@@ -38,19 +39,28 @@ impl Channel {
     /// `NotFound` or `ConnectionRefused` where no host listens; [`Error::Peer`] where the host is not ours;
     /// [`Error::Version`] where it speaks another version.
     pub fn connect(path: &Path, program: &str) -> Result<Self> {
+        let channel = Self::open(path, program)?;
+        let answer = channel.recv::<FromHost>()?;
+        check_hello(answer.map(|(message, _)| message))?;
+        Ok(channel)
+    }
+
+    /// As [`Channel::connect`], but without waiting for the host's hello: the caller receives it and gives it to
+    /// [`check_hello`].
+    pub fn open(path: &Path, program: &str) -> Result<Self> {
         let channel = Self { socket: new_socket(SockFlag::empty())? };
         let address = UnixAddr::new(path).map_err(io::Error::from)?;
         connect(channel.socket.as_raw_fd(), &address).map_err(io::Error::from)?;
         check_peer(&channel)?;
-        let hello = Hello { protocol: PROTOCOL_VERSION, program: program.to_owned() };
-        channel.send(&ToHost::Hello(hello), &[])?;
-        match channel.recv::<FromHost>()? {
-            Some((FromHost::Hello(hello), _)) if hello.protocol == PROTOCOL_VERSION => Ok(channel),
-            Some((FromHost::Hello(hello), _)) => {
-                Err(Error::Version { theirs: hello.protocol, ours: PROTOCOL_VERSION })
-            }
-            Some(_) | None => Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
-        }
+        channel.send(&ToHost::Hello(Hello { protocol: PROTOCOL_VERSION, program: program.to_owned() }), &[])?;
+        Ok(channel)
+    }
+
+    /// Makes [`Channel::send`] and [`Channel::recv`] fail with `WouldBlock` where they would wait.
+    pub fn set_nonblocking(&self) -> Result<()> {
+        let flags = OFlag::from_bits_retain(fcntl(&self.socket, FcntlArg::F_GETFL).map_err(io::Error::from)?);
+        fcntl(&self.socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map_err(io::Error::from)?;
+        Ok(())
     }
 
     /// Makes a non-blocking listening socket at `path`, which must not exist.
@@ -149,6 +159,15 @@ impl From<OwnedFd> for Channel {
     /// `socket` must be a connected `SOCK_SEQPACKET` socket.
     fn from(socket: OwnedFd) -> Self {
         Self { socket }
+    }
+}
+
+/// Whether the host's first message is a hello of this protocol version.
+pub fn check_hello(message: Option<FromHost>) -> Result<()> {
+    match message {
+        Some(FromHost::Hello(hello)) if hello.protocol == PROTOCOL_VERSION => Ok(()),
+        Some(FromHost::Hello(hello)) => Err(Error::Version { theirs: hello.protocol, ours: PROTOCOL_VERSION }),
+        Some(_) | None => Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
     }
 }
 

@@ -13,7 +13,7 @@ mod message;
 mod peer;
 mod pidfd;
 
-pub use channel::{Channel, MAX_FDS, MAX_MESSAGE};
+pub use channel::{Channel, MAX_FDS, MAX_MESSAGE, check_hello};
 pub use error::{Error, Failure, FailureKind, Result};
 pub use location::{Location, ensure_private_dir};
 pub use message::{

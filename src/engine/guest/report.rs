@@ -1,0 +1,110 @@
+//! Telling the host why a container cannot be made.
+//!
+//! libcontainer passes on only the outermost of its errors ("failed to prepare rootfs") and hands the causes to
+//! `tracing`. They are caught there and sent to the host as they come; the host shows the first, which is the
+//! innermost, and only when the creation fails. What the executor itself has to say goes the same way.
+
+use std::{
+    fmt::Write as _,
+    os::fd::{AsFd, AsRawFd, RawFd},
+};
+
+use nix::sys::socket::{MsgFlags, send};
+use serde::{Deserialize, Serialize};
+
+/// What a worker, and the container processes it makes, tell the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Report<T> {
+    /// Something failed; more may follow.
+    Cause {
+        /// One line.
+        text: String,
+        /// Whether it is worded for people and complete, rather than caught from a log.
+        plain: bool,
+    },
+    /// The worker is done.
+    Done(T),
+}
+
+/// The socket to the host. Copied into every process that the worker makes; each message is one packet.
+#[derive(Debug, Clone, Copy)]
+pub struct Reporter {
+    socket: RawFd,
+}
+
+impl Reporter {
+    /// Reports go to `socket`, which must stay open in this process and its children.
+    pub fn new(socket: &impl AsFd) -> Self {
+        Self { socket: socket.as_fd().as_raw_fd() }
+    }
+
+    /// Sends a cause. A host that is gone has nobody left to tell.
+    pub fn cause(&self, text: &str, plain: bool) {
+        self.send(&Report::<()>::Cause { text: one_line(text), plain });
+    }
+
+    /// Sends the outcome.
+    pub fn done(&self, outcome: impl Serialize) {
+        self.send(&Report::Done(outcome));
+    }
+
+    fn send(&self, report: &impl Serialize) {
+        if let Ok(bytes) = postcard::to_stdvec(report) {
+            let _ = send(self.socket, &bytes, MsgFlags::MSG_NOSIGNAL);
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// From now on errors that libcontainer logs go to `reporter`.
+pub fn capture_errors(reporter: Reporter) {
+    // Fails only when called twice in a process.
+    let _ = tracing::subscriber::set_global_default(ErrorCapture { reporter });
+}
+
+struct ErrorCapture {
+    reporter: Reporter,
+}
+
+impl tracing::Subscriber for ErrorCapture {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.is_event() && *metadata.level() == tracing::Level::ERROR
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        let text = [line.message, line.details].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        self.reporter.cause(&text.join(": "), false);
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[derive(Default)]
+struct Line {
+    message: String,
+    details: String,
+}
+
+impl tracing::field::Visit for Line {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        // Writing to a String cannot fail.
+        if field.name() == "message" {
+            let _ = write!(self.message, "{value:?}");
+        } else {
+            let separator = if self.details.is_empty() { "" } else { ", " };
+            let _ = write!(self.details, "{separator}{}={value:?}", field.name());
+        }
+    }
+}

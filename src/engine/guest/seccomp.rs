@@ -1,0 +1,167 @@
+//! The seccomp filter for modules, over the one of the container's spec.
+//!
+//! A list of what WasmEdge's WASI functions, the allocator and the resolver need; all else fails with EPERM. Memory
+//! can no longer be made executable: native code is in place before the filter is, and nothing can bring more,
+//! neither a bug in the engine nor a name lookup that finds an `nsswitch.conf` in the image.
+
+use std::{collections::BTreeMap, sync::OnceLock};
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+static FILTER: OnceLock<Result<BpfProgram, String>> = OnceLock::new();
+
+/// System calls that are allowed whatever their arguments.
+const PLAIN: &[libc::c_long] = &[
+    // Files.
+    libc::SYS_read, libc::SYS_write, libc::SYS_readv, libc::SYS_writev, libc::SYS_pread64, libc::SYS_pwrite64,
+    libc::SYS_preadv, libc::SYS_pwritev, libc::SYS_close, libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx,
+    libc::SYS_lseek, libc::SYS_openat, libc::SYS_unlinkat, libc::SYS_mkdirat, libc::SYS_renameat, libc::SYS_renameat2,
+    libc::SYS_linkat, libc::SYS_symlinkat, libc::SYS_readlinkat, libc::SYS_faccessat, libc::SYS_faccessat2,
+    libc::SYS_utimensat, libc::SYS_ftruncate, libc::SYS_fallocate, libc::SYS_fadvise64, libc::SYS_fsync,
+    libc::SYS_fdatasync, libc::SYS_fcntl, libc::SYS_dup, libc::SYS_dup3, libc::SYS_getdents64, libc::SYS_fstatfs,
+    libc::SYS_sendfile, libc::SYS_copy_file_range, libc::SYS_getcwd,
+    // Waiting and time.
+    libc::SYS_ppoll, libc::SYS_pselect6, libc::SYS_epoll_create1, libc::SYS_epoll_ctl, libc::SYS_epoll_pwait,
+    libc::SYS_timerfd_create, libc::SYS_timerfd_settime, libc::SYS_timerfd_gettime, libc::SYS_clock_gettime,
+    libc::SYS_clock_getres, libc::SYS_clock_nanosleep, libc::SYS_nanosleep, libc::SYS_gettimeofday, libc::SYS_eventfd2,
+    libc::SYS_sched_yield, libc::SYS_futex, libc::SYS_restart_syscall, libc::SYS_pipe2,
+    // Sockets; which ones can be made is restricted below.
+    libc::SYS_bind, libc::SYS_listen, libc::SYS_accept, libc::SYS_accept4, libc::SYS_connect, libc::SYS_sendto,
+    libc::SYS_recvfrom, libc::SYS_sendmsg, libc::SYS_recvmsg, libc::SYS_sendmmsg, libc::SYS_recvmmsg,
+    libc::SYS_getsockopt, libc::SYS_setsockopt, libc::SYS_getsockname, libc::SYS_getpeername, libc::SYS_shutdown,
+    // Memory that is not executable, see below for the rest.
+    libc::SYS_munmap, libc::SYS_mremap, libc::SYS_madvise, libc::SYS_brk, libc::SYS_membarrier,
+    // The process itself.
+    libc::SYS_getrandom, libc::SYS_rt_sigaction, libc::SYS_rt_sigprocmask, libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack, libc::SYS_getpid, libc::SYS_gettid, libc::SYS_getuid, libc::SYS_geteuid, libc::SYS_getgid,
+    libc::SYS_getegid, libc::SYS_tgkill, libc::SYS_uname, libc::SYS_sysinfo, libc::SYS_exit, libc::SYS_exit_group,
+    libc::SYS_rseq, libc::SYS_set_robust_list, libc::SYS_sched_getaffinity,
+];
+
+/// Older forms of the same calls, which arm64 does not have.
+#[cfg(target_arch = "x86_64")]
+const LEGACY: &[libc::c_long] = &[
+    libc::SYS_open, libc::SYS_stat, libc::SYS_lstat, libc::SYS_access, libc::SYS_poll, libc::SYS_select,
+    libc::SYS_epoll_wait, libc::SYS_dup2, libc::SYS_unlink, libc::SYS_rmdir, libc::SYS_mkdir, libc::SYS_rename,
+    libc::SYS_readlink, libc::SYS_time, libc::SYS_getdents, libc::SYS_epoll_create, libc::SYS_pipe,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const LEGACY: &[libc::c_long] = &[];
+
+/// Terminal and readiness queries. Above all not TIOCSTI, which types into the terminal.
+const IOCTLS: [u64; 4] = [libc::FIONREAD as u64, libc::FIONBIO as u64, libc::TCGETS as u64, libc::TIOCGWINSZ as u64];
+
+/// Address families: the guest's own, and what glibc's resolver uses (nscd's socket, a routing query).
+const FAMILIES: [libc::c_int; 4] = [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK];
+
+/// Compiles the filter, once; children of this process inherit the result.
+pub fn prepare() -> Result<(), String> {
+    program().map(drop)
+}
+
+/// Installs the filter in this thread. It cannot be removed.
+pub fn install() -> Result<(), String> {
+    seccompiler::apply_filter(program()?).map_err(|error| format!("seccomp filter for modules: {error}"))
+}
+
+fn program() -> Result<&'static BpfProgram, String> {
+    FILTER.get_or_init(|| compile().map_err(|error| error.to_string())).as_ref().map_err(Clone::clone)
+}
+
+fn compile() -> Result<BpfProgram, Box<dyn std::error::Error>> {
+    let eperm = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let filter = SeccompFilter::new(rules()?, eperm, SeccompAction::Allow, TargetArch::try_from(std::env::consts::ARCH)?)?;
+    Ok(filter.try_into()?)
+}
+
+fn rules() -> Result<Rules, seccompiler::BackendError> {
+    let mut rules: Rules = PLAIN.iter().chain(LEGACY).map(|number| (*number, Vec::new())).collect();
+    let not_executable = |argument| {
+        let exec = u64::from(libc::PROT_EXEC.unsigned_abs());
+        let clear = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(exec), 0)?;
+        SeccompRule::new(vec![clear])
+    };
+    rules.insert(libc::SYS_mmap, vec![not_executable(2)?]);
+    rules.insert(libc::SYS_mprotect, vec![not_executable(2)?]);
+    rules.insert(libc::SYS_ioctl, one_of(1, IOCTLS)?);
+    rules.insert(libc::SYS_socket, one_of(0, FAMILIES.map(|family| u64::from(family.unsigned_abs())))?);
+    // glibc's stack size query; setting a limit is not among what a guest does.
+    rules.insert(libc::SYS_prlimit64, one_of(2, [0])?);
+    Ok(rules)
+}
+
+fn one_of<const N: usize>(argument: u8, values: [u64; N]) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let rule = |value| {
+        let length = if argument == 2 { SeccompCmpArgLen::Qword } else { SeccompCmpArgLen::Dword };
+        SeccompRule::new(vec![SeccompCondition::new(argument, length, SeccompCmpOp::Eq, value)?])
+    };
+    values.into_iter().map(rule).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::{
+        sys::wait::{WaitStatus, waitpid},
+        unistd::{ForkResult, fork},
+    };
+
+    /// Runs `call` under the filter in a child and returns the errno it ended with, 0 for success.
+    fn errno_of(call: fn() -> libc::c_long) -> i32 {
+        prepare().unwrap();
+        // SAFETY: the child makes system calls only.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Child => {
+                let failed = install().is_err();
+                let code = if failed { 255 } else if call() < 0 { nix::errno::Errno::last_raw() } else { 0 };
+                // SAFETY: ends the child without running the test harness's destructors.
+                unsafe { libc::_exit(code) }
+            }
+            ForkResult::Parent { child } => match waitpid(child, None).unwrap() {
+                WaitStatus::Exited(_, code) => code,
+                other => panic!("{other:?}"),
+            },
+        }
+    }
+
+    #[test]
+    fn what_would_leave_the_sandbox_is_refused() {
+        // SAFETY, here and below: arguments that the kernel can only reject, or that do no harm.
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_execve, 0, 0, 0) }), libc::EPERM);
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_ptrace, 0, 0, 0, 0) }), libc::EPERM);
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_unshare, libc::CLONE_NEWUSER) }), libc::EPERM);
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_mount, 0, 0, 0, 0, 0) }), libc::EPERM);
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_bpf, 0, 0, 0) }), libc::EPERM);
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_keyctl, 0, 0, 0, 0, 0) }), libc::EPERM);
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) }), libc::EPERM);
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_ioctl, 0, libc::TIOCSTI, 0) }), libc::EPERM);
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_socket, libc::AF_PACKET, libc::SOCK_RAW, 0) }), libc::EPERM);
+    }
+
+    #[test]
+    fn memory_cannot_be_made_executable() {
+        fn map(protection: libc::c_int) -> libc::c_long {
+            // SAFETY: a fresh anonymous mapping.
+            unsafe {
+                libc::syscall(libc::SYS_mmap, 0, 4096, protection, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+            }
+        }
+        assert_eq!(errno_of(|| map(libc::PROT_READ | libc::PROT_WRITE).min(0)), 0);
+        assert_eq!(errno_of(|| map(libc::PROT_READ | libc::PROT_EXEC)), libc::EPERM);
+        assert_eq!(
+            errno_of(|| unsafe { libc::syscall(libc::SYS_mprotect, 0, 4096, libc::PROT_EXEC) }),
+            libc::EPERM
+        );
+    }
+
+    #[test]
+    fn what_a_guest_does_is_allowed() {
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_socket, libc::AF_INET, libc::SOCK_STREAM, 0) }), 0);
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_getrandom, 0, 0, 0) }), 0);
+        assert_ne!(errno_of(|| unsafe { libc::syscall(libc::SYS_ioctl, 0, libc::FIONREAD, 0) }), libc::EPERM);
+    }
+}

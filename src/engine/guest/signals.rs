@@ -1,0 +1,44 @@
+//! Signals of a module: it is PID 1 of its pid namespace and has no handlers of its own, so the kernel would ignore
+//! every signal but SIGKILL (pid_namespaces(7)).
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+
+/// Signals that ask a program to end.
+const ENDING: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP];
+
+extern "C" fn end(signal: libc::c_int) {
+    // SAFETY: _exit is async-signal-safe.
+    unsafe { libc::_exit(128 + signal) }
+}
+
+/// Makes the signals that ask to end do so at once, with exit code 128 + n; undoes what the engine set up for itself.
+/// A write to a closed pipe is an error to the guest (`EPIPE`), not its death, as in every WASI runtime.
+pub fn end_on_request() -> nix::Result<()> {
+    unblock_all()?;
+    let action = SigAction::new(SigHandler::Handler(end), SaFlags::empty(), SigSet::empty());
+    for signal in ENDING {
+        // SAFETY: the handler only calls _exit.
+        unsafe { sigaction(signal, &action)? };
+    }
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler.
+    unsafe { sigaction(Signal::SIGPIPE, &ignore)? };
+    Ok(())
+}
+
+/// Default dispositions and an empty mask, as a program finds after a plain fork and exec.
+pub fn reset() -> nix::Result<()> {
+    unblock_all()?;
+    for number in 1..=libc::SIGRTMAX() {
+        if number == libc::SIGKILL || number == libc::SIGSTOP {
+            continue;
+        }
+        // SAFETY: restores the default; glibc refuses its own two real-time signals, which is of no concern.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+    Ok(())
+}
+
+fn unblock_all() -> nix::Result<()> {
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+}

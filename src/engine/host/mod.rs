@@ -1,0 +1,73 @@
+//! The engine host: one process per node and engine version, parent of all containers.
+//!
+//! Single-threaded, so that it can fork at any moment. It never does anything that could block or that changes it:
+//! a request that takes more than a few system calls is done by a worker, a fork that exits afterwards. The container
+//! processes that a worker makes are the host's children (`CLONE_PARENT`), it reaps them and tells their shims.
+
+mod connection;
+mod containers;
+mod event_loop;
+mod requests;
+mod seal;
+mod worker;
+
+use std::{
+    fs,
+    io::Write,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use anyhow::{Context, Result};
+use wasmedge_shim_protocol::{Channel, Location, ensure_private_dir};
+
+use crate::{guest, wasm};
+use event_loop::Host;
+
+/// Serves until the process is told to end or has outlived its binary. `socket` is where to listen.
+///
+/// Standard output, when it is a pipe, gets the line `ready` and is closed once shims can connect.
+pub fn serve(location: Location, socket: &Path, engine: &Path) -> Result<()> {
+    seal::run_from_sealed_copy().context("cannot run from a sealed copy of the engine")?;
+    ensure_private_dir(location.root()).with_context(|| format!("cannot use {}", location.root().display()))?;
+    fix_lookup_order();
+    wasm::warm_up();
+    guest::prepare_seccomp().map_err(anyhow::Error::msg)?;
+    let listener = listen(socket)?;
+    announce_ready().context("cannot announce readiness")?;
+    log::info!("engine host {} with WasmEdge {} listens on {}", std::process::id(), wasm::version(), socket.display());
+    let served = Host::new(location, listener, engine.to_owned())?.run();
+    let _ = fs::remove_file(socket);
+    served
+}
+
+fn listen(socket: &Path) -> Result<OwnedFd> {
+    // Whoever starts a host holds a lock and has found nobody listening: a socket that is there is a dead host's.
+    let _ = fs::remove_file(socket);
+    Channel::listen(socket).with_context(|| format!("cannot listen on {}", socket.display()))
+}
+
+/// Lets the starter go and detaches from what it left us: the log stays, as standard error.
+fn announce_ready() -> Result<()> {
+    // The starter may be gone already, which is no reason not to serve the others.
+    let _ = std::io::stdout().write_all(b"ready\n").and_then(|()| std::io::stdout().flush());
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    nix::unistd::dup2_stdin(null.as_fd())?;
+    nix::unistd::dup2_stdout(null.as_fd())?;
+    std::env::set_current_dir("/")?;
+    Ok(())
+}
+
+/// Name lookups of guests are made by glibc in this process's image. They use what is built into libc, whatever the
+/// image's `/etc/nsswitch.conf` says: it could name a library of the image.
+fn fix_lookup_order() {
+    unsafe extern "C" {
+        fn __nss_configure_lookup(database: *const libc::c_char, services: *const libc::c_char) -> libc::c_int;
+    }
+    for (database, services) in [(c"hosts", c"files dns"), (c"services", c"files"), (c"protocols", c"files")] {
+        // SAFETY: both strings are static; the process has one thread.
+        if unsafe { __nss_configure_lookup(database.as_ptr(), services.as_ptr()) } != 0 {
+            log::warn!("cannot fix the lookup order of {database:?}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! `wasmedge-engine`: runs containers for `containerd-shim-wasmedge-v1`, and modules by hand.
+
+mod guest;
+mod host;
+mod run;
+mod sandbox;
+mod wasm;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result, bail};
+use lexopt::{Arg, Parser, ValueExt};
+use wasmedge_shim_protocol::Location;
+
+const HELP: &str = "\
+Runs WebAssembly in WasmEdge.
+
+Usage:
+  wasmedge-engine run [--dir GUEST:HOST]... [--env NAME=VALUE]... MODULE[#FUNCTION] [ARG]...
+                                 runs a module without a container
+  wasmedge-engine compile [-O 0|1|2|3|s|z] MODULE OUTPUT
+                                 compiles a module to native code, in a process without privileges
+  wasmedge-engine host --socket PATH [--engine PATH]
+                                 serves the shims of this node; started by them
+  wasmedge-engine --version | --help
+";
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    match dispatch() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("wasmedge-engine: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch() -> Result<ExitCode> {
+    let mut parser = Parser::from_env();
+    match parser.next()? {
+        Some(Arg::Value(command)) => match command.string()?.as_str() {
+            "host" => host_command(parser),
+            "run" => run::command(parser),
+            other => bail!("there is no command \"{other}\"; see wasmedge-engine --help"),
+        },
+        Some(Arg::Short('v') | Arg::Long("version")) => {
+            println!("wasmedge-engine {} (WasmEdge {})", env!("CARGO_PKG_VERSION"), wasm::version());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Arg::Short('h') | Arg::Long("help")) | None => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
+fn host_command(mut parser: Parser) -> Result<ExitCode> {
+    let (mut socket, mut engine) = (None::<PathBuf>, std::env::current_exe()?);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("socket") => socket = Some(parser.value()?.into()),
+            Arg::Long("engine") => engine = parser.value()?.into(),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let socket = socket.context("host needs --socket")?;
+    let location = Location::new(socket.parent().context("--socket needs a directory")?);
+    host::serve(location, &socket, &engine)?;
+    Ok(ExitCode::SUCCESS)
+}

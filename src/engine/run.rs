@@ -1,0 +1,40 @@
+//! `wasmedge-engine run`: a module without a container, to try it out. It has this process's rights; only what is
+//! named with `--dir` is open to it.
+
+use std::{fs, process::ExitCode};
+
+use anyhow::{Context, Result, anyhow};
+use lexopt::{Arg, Parser, ValueExt};
+
+use crate::{
+    guest::TRAP_EXIT_CODE,
+    wasm::{Ending, Limits, Program, World},
+};
+
+/// Parses the arguments and runs.
+pub fn command(mut parser: Parser) -> Result<ExitCode> {
+    let mut world = World::default();
+    let module = loop {
+        match parser.next()?.context("run needs a module")? {
+            Arg::Long("dir") => world.preopens.push(parser.value()?.string()?),
+            Arg::Long("env") => world.env.push(parser.value()?.string()?),
+            Arg::Value(module) => break module.string()?,
+            other => return Err(other.unexpected().into()),
+        }
+    };
+    let (path, function) = match module.rsplit_once('#') {
+        Some((path, function)) if !fs::exists(&module)? => (path.to_owned(), function.to_owned()),
+        _ => (module, "_start".to_owned()),
+    };
+    let bytes = fs::read(&path).with_context(|| format!("cannot read {path}"))?;
+    let program = Program::load(&bytes, &function, &Limits::default()).map_err(|cause| anyhow!("{path}: {cause}"))?;
+    world.args.push(path.clone());
+    world.args.extend(parser.raw_args()?.map(|arg| arg.to_string_lossy().into_owned()));
+    match program.run(&world) {
+        Ending::Exited(code) => Ok(ExitCode::from((code & 0xff) as u8)),
+        Ending::Trapped(cause) => {
+            eprintln!("wasmedge-engine: {path} trapped: {cause}");
+            Ok(ExitCode::from(TRAP_EXIT_CODE as u8))
+        }
+    }
+}

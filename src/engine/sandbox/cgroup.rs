@@ -1,0 +1,164 @@
+//! A container's cgroup directories, found through the kernel rather than computed: libcontainer, systemd and the
+//! cgroup namespace all have a say in where they are.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// How long processes may take to die of SIGKILL before their cgroup is given up. Only those in uninterruptible sleep
+/// take any time at all.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A mounted hierarchy.
+struct Hierarchy {
+    /// What `/proc/PID/cgroup` calls it: controllers, `name=…`, or nothing for cgroup v2.
+    controllers: String,
+    mount_point: PathBuf,
+    /// The part of the hierarchy that is mounted there.
+    root: PathBuf,
+}
+
+/// The directories that process `pid` is in and that `outsider` is not: those made for it.
+pub fn directories_of(pid: i32, outsider: &str) -> io::Result<Vec<PathBuf>> {
+    let hierarchies = hierarchies(&fs::read_to_string("/proc/self/mountinfo")?);
+    let own = memberships(outsider);
+    let inside = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    Ok(memberships(&inside)
+        .filter(|membership| !own.clone().any(|other| other == *membership))
+        .filter_map(|(controllers, path)| directory(&hierarchies, controllers, path))
+        .collect())
+}
+
+/// This process's own `/proc/self/cgroup`.
+pub fn own_membership() -> io::Result<String> {
+    fs::read_to_string("/proc/self/cgroup")
+}
+
+fn memberships(text: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
+    text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'))
+}
+
+fn directory(hierarchies: &[Hierarchy], controllers: &str, path: &str) -> Option<PathBuf> {
+    let hierarchy = hierarchies.iter().find(|hierarchy| same_controllers(&hierarchy.controllers, controllers))?;
+    let below = Path::new(path).strip_prefix(&hierarchy.root).ok()?;
+    Some(hierarchy.mount_point.join(below))
+}
+
+/// Whether two lists name the same controllers; mount options have them in another order and among other options.
+fn same_controllers(options: &str, controllers: &str) -> bool {
+    let options: Vec<&str> = options.split(',').collect();
+    if controllers.is_empty() { options == [""] } else { controllers.split(',').all(|name| options.contains(&name)) }
+}
+
+/// The cgroup mounts in a mountinfo file (proc_pid_mountinfo(5)).
+fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
+    let parse = |line: &str| {
+        let (left, right) = line.split_once(" - ")?;
+        let (mut left, mut right) = (left.split(' ').skip(3), right.split(' '));
+        let (root, mount_point) = (left.next()?, left.next()?);
+        let controllers = match right.next()? {
+            "cgroup" => right.nth(1)?.to_owned(),
+            "cgroup2" => String::new(),
+            _ => return None,
+        };
+        Some(Hierarchy { controllers, mount_point: mount_point.into(), root: root.into() })
+    };
+    mountinfo.lines().filter_map(parse).collect()
+}
+
+/// Kills what still runs in the cgroups and removes them, with those below.
+pub fn remove(directories: &[PathBuf]) -> io::Result<()> {
+    let deadline = Instant::now() + KILL_TIMEOUT;
+    for directory in directories {
+        while let Err(error) = remove_tree(directory) {
+            if error.raw_os_error() != Some(libc::EBUSY) || Instant::now() > deadline {
+                return Err(io::Error::new(error.kind(), format!("cannot remove cgroup {}: {error}", directory.display())));
+            }
+            kill_all(directory);
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+    Ok(())
+}
+
+/// Sends SIGKILL to every process of the cgroup and of those below.
+pub fn kill_all(directory: &Path) {
+    for child in children(directory) {
+        kill_all(&child);
+    }
+    let procs = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+    for pid in procs.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0) {
+        match kill(Pid::from_raw(pid), Signal::SIGKILL) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(errno) => log::warn!("cannot kill process {pid} of {}: {errno}", directory.display()),
+        }
+    }
+}
+
+fn remove_tree(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+            for child in children(directory) {
+                remove_tree(&child)?;
+            }
+            fs::remove_dir(directory)
+        }
+        result => result,
+    }
+}
+
+fn children(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V1: &str = "\
+36 32 0:31 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct
+37 32 0:32 /node /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+38 32 0:33 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd
+39 32 0:34 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+40 1 8:1 / / rw - ext4 /dev/vda rw";
+
+    #[test]
+    fn memberships_become_directories_of_the_right_hierarchy() {
+        let hierarchies = hierarchies(V1);
+        let directory = |controllers, path| directory(&hierarchies, controllers, path);
+        assert_eq!(directory("cpu,cpuacct", "/docker/a"), Some("/sys/fs/cgroup/cpu,cpuacct/docker/a".into()));
+        assert_eq!(directory("memory", "/node/docker/a"), Some("/sys/fs/cgroup/memory/docker/a".into()));
+        assert_eq!(directory("memory", "/elsewhere"), None);
+        assert_eq!(directory("name=systemd", "/x"), Some("/sys/fs/cgroup/systemd/x".into()));
+        assert_eq!(directory("", "/y"), Some("/sys/fs/cgroup/unified/y".into()));
+        assert_eq!(directory("pids", "/y"), None);
+    }
+
+    #[test]
+    fn memberships_are_read_with_colons_in_paths() {
+        let text = "4:memory:/a:b:c\n0::/user.slice\n";
+        assert_eq!(memberships(text).collect::<Vec<_>>(), [("memory", "/a:b:c"), ("", "/user.slice")]);
+    }
+
+    #[test]
+    fn a_process_compared_with_itself_has_no_directories_of_its_own() {
+        let me = std::process::id().cast_signed();
+        assert!(directories_of(me, &own_membership().unwrap()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn removing_what_is_gone_is_no_error() {
+        remove(&["/sys/fs/cgroup/no-such-cgroup".into()]).unwrap();
+    }
+}

@@ -1,0 +1,85 @@
+//! Files of a container, opened from outside before its sandbox exists: what the sandbox is to be like depends on
+//! what its entrypoint is.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    fcntl::{OFlag, OpenHow, ResolveFlag, openat2},
+    sys::stat::Mode,
+};
+use oci_spec::runtime::{Mount, Spec};
+
+/// Opens `path`, absolute in the container, for reading: in the bind mount that covers it, else in the root
+/// filesystem at `root`. Links are followed as they would be inside.
+///
+/// A link that leads from one mount into another is not found here; the sandbox's own lookup has the last word.
+pub fn open(spec: &Spec, root: &Path, path: &Path) -> io::Result<File> {
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let covering = mounts
+        .iter()
+        .filter(|mount| path.starts_with(mount.destination()))
+        .max_by_key(|mount| mount.destination().components().count());
+    let Some((mount, source)) = covering.and_then(|mount| Some((mount, bind_source(mount)?))) else {
+        return open_below(root, path.strip_prefix("/").unwrap_or(path));
+    };
+    let rest = path.strip_prefix(mount.destination()).unwrap_or(Path::new(""));
+    if rest.as_os_str().is_empty() { File::open(source) } else { open_below(&source, rest) }
+}
+
+fn bind_source(mount: &Mount) -> Option<PathBuf> {
+    let options = mount.options().as_deref().unwrap_or_default();
+    let bind = mount.typ().as_deref() == Some("bind") || options.iter().any(|option| option == "bind" || option == "rbind");
+    if bind { mount.source().clone() } else { None }
+}
+
+/// Opens `path` with `root` as the root directory (openat2(2), `RESOLVE_IN_ROOT`).
+fn open_below(root: &Path, path: &Path) -> io::Result<File> {
+    let directory = File::open(root)?;
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let how = OpenHow::new()
+        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
+        .mode(Mode::empty())
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    Ok(openat2(directory.as_fd(), path, how).map(File::from)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oci_spec::runtime::MountBuilder;
+    use std::io::Read;
+
+    fn read(spec: &Spec, root: &Path, path: &str) -> io::Result<String> {
+        let mut text = String::new();
+        open(spec, root, Path::new(path))?.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    #[test]
+    fn files_are_found_in_the_root_and_in_volumes_and_links_stay_inside() {
+        let (root, volume) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(root.path().join("file"), "root").unwrap();
+        std::fs::write(volume.path().join("file"), "volume").unwrap();
+        std::os::unix::fs::symlink("/file", root.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", root.path().join("outside")).unwrap();
+        let mount = |destination: &str, source: PathBuf| {
+            MountBuilder::default().destination(destination).typ("bind").source(source).build().unwrap()
+        };
+        let mut spec = Spec::default();
+        spec.set_mounts(Some(vec![
+            mount("/data", volume.path().to_owned()),
+            mount("/app.wasm", volume.path().join("file")),
+        ]));
+        assert_eq!(read(&spec, root.path(), "/file").unwrap(), "root");
+        assert_eq!(read(&spec, root.path(), "/link").unwrap(), "root");
+        assert_eq!(read(&spec, root.path(), "/data/file").unwrap(), "volume");
+        assert_eq!(read(&spec, root.path(), "/data/../file").unwrap(), "volume");
+        assert_eq!(read(&spec, root.path(), "/app.wasm").unwrap(), "volume");
+        assert_eq!(read(&spec, root.path(), "/outside").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

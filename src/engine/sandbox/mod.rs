@@ -1,0 +1,15 @@
+//! Making and removing containers: root filesystem, spec, libcontainer, cgroups, state on disk. Runs in the host's
+//! throw-away workers, since libcontainer changes the process that calls it.
+
+mod cgroup;
+mod create;
+mod delete;
+mod lookup;
+mod mounts;
+mod rootfs;
+mod state;
+mod translate;
+
+pub use create::create;
+pub use delete::delete;
+pub use state::State;

@@ -1,0 +1,182 @@
+//! What is known about a container beyond the life of a host: enough to start it and to remove all of it.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::{fd::AsRawFd, unix::net::UnixStream},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use wasmedge_shim_protocol::{ContainerKey, Location, ensure_private_dir};
+
+/// libcontainer's start socket, in its own directory.
+const NOTIFY_SOCKET: &str = "notify.sock";
+const RECORD: &str = "record.json";
+
+/// The directory of one container's state: our record, the translated bundle, libcontainer's own directory.
+#[derive(Debug, Clone)]
+pub struct State {
+    dir: PathBuf,
+    id: String,
+}
+
+/// What was made for a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// containerd's bundle, below which the root filesystem is mounted.
+    pub bundle: PathBuf,
+    /// Whether systemd owns the cgroups.
+    pub systemd_cgroup: bool,
+    /// The init, from the moment it is known.
+    pub init: Option<Init>,
+    /// The cgroup directories that were made for it.
+    pub cgroups: Vec<PathBuf>,
+}
+
+/// A process, told apart from later ones with the same id by its start time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Init {
+    /// Process id.
+    pub pid: i32,
+    /// Field 22 of `/proc/PID/stat`, in clock ticks since boot.
+    pub start_time: u64,
+}
+
+impl State {
+    /// Of the container `key`.
+    pub fn new(location: &Location, key: &ContainerKey) -> Self {
+        Self { dir: location.namespace_state(&key.namespace).join(&key.id), id: key.id.clone() }
+    }
+
+    /// Makes the directory.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where the container has one.
+    pub fn make(&self) -> io::Result<()> {
+        if let Some(parent) = self.dir.parent() {
+            ensure_private_dir(parent)?;
+        }
+        fs::create_dir(&self.dir)
+    }
+
+    /// Removes the directory and what is in it; one that is not there is fine.
+    pub fn remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+
+    /// The translated bundle, which libcontainer is given.
+    pub fn bundle(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The translated spec.
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("config.json")
+    }
+
+    /// Where libcontainer keeps its own state.
+    pub fn libcontainer_root(&self) -> PathBuf {
+        self.dir.join("libcontainer")
+    }
+
+    /// Writes the record, replacing the former one as a whole.
+    pub fn save(&self, record: &Record) -> Result<()> {
+        let (path, temporary) = (self.dir.join(RECORD), self.dir.join("record.json.new"));
+        fs::write(&temporary, serde_json::to_vec(record)?)
+            .and_then(|()| fs::rename(&temporary, &path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Reads the record; `None` where there is none or where it was cut short by a crash.
+    pub fn load(&self) -> Option<Record> {
+        serde_json::from_slice(&fs::read(self.dir.join(RECORD)).ok()?).ok()
+    }
+
+    /// Lets a created container go: its init waits for a connection to libcontainer's notify socket.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such container, `ConnectionRefused` where nobody waits any more.
+    pub fn notify_start(&self) -> io::Result<()> {
+        // A socket's path may have 107 bytes, ours may have more: it is reached through its directory's descriptor.
+        let dir = fs::File::open(self.libcontainer_root().join(&self.id))?;
+        let mut stream = UnixStream::connect(format!("/proc/self/fd/{}/{NOTIFY_SOCKET}", dir.as_raw_fd()))?;
+        stream.write_all(b"start container")
+    }
+}
+
+impl Init {
+    /// The process with this id, as it is now; `None` where there is none.
+    pub fn of(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name, in parentheses, may hold anything; the fields after it are numbers. The state is field 3.
+        let start_time = stat.rsplit_once(')')?.1.split_whitespace().nth(22 - 3)?.parse().ok()?;
+        Some(Self { pid, start_time })
+    }
+
+    /// Whether this very process still exists (perhaps as a zombie).
+    pub fn exists(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(root: &Path) -> State {
+        let key = ContainerKey { namespace: "default".into(), id: "a".repeat(64) };
+        State::new(&Location::new(root), &key)
+    }
+
+    #[test]
+    fn a_record_survives_and_a_torn_one_counts_as_none() {
+        let root = tempfile::tempdir().unwrap();
+        let state = state(root.path());
+        state.make().unwrap();
+        assert_eq!(state.load(), None);
+        let record = Record { bundle: "/b".into(), init: Some(Init { pid: 1, start_time: 2 }), ..Default::default() };
+        state.save(&record).unwrap();
+        assert_eq!(state.load(), Some(record));
+        fs::write(root.path().join("containers/default").join("a".repeat(64)).join(RECORD), "{\"bun").unwrap();
+        assert_eq!(state.load(), None);
+    }
+
+    #[test]
+    fn a_second_container_of_the_same_name_is_refused_until_the_first_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let state = state(root.path());
+        state.make().unwrap();
+        assert_eq!(state.make().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        state.remove().unwrap();
+        state.remove().unwrap();
+        state.make().unwrap();
+    }
+
+    #[test]
+    fn a_process_is_recognised_by_its_start_time() {
+        let me = Init::of(std::process::id().cast_signed()).unwrap();
+        assert!(me.exists());
+        assert!(!Init { start_time: me.start_time + 1, ..me }.exists());
+        assert_eq!(Init::of(i32::MAX), None);
+    }
+
+    #[test]
+    fn a_start_socket_is_reached_whatever_the_length_of_its_path() {
+        let root = tempfile::tempdir().unwrap();
+        let state = state(root.path());
+        state.make().unwrap();
+        let dir = state.libcontainer_root().join("a".repeat(64));
+        fs::create_dir_all(&dir).unwrap();
+        assert_eq!(state.notify_start().unwrap_err().kind(), io::ErrorKind::NotFound);
+        let before = std::env::current_dir().unwrap();
+        std::env::set_current_dir(&dir).unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(NOTIFY_SOCKET).unwrap();
+        std::env::set_current_dir(before).unwrap();
+        state.notify_start().unwrap();
+    }
+}

@@ -1,0 +1,36 @@
+//! WasmEdge, as far as a container needs it: load a module, check that it can run, run it.
+//!
+//! The C API is called directly: the SDK's `Executor` hooks every host call with two `sigprocmask` calls, its `Store`
+//! cannot carry statistics, and neither tells the cause of a failure, which WasmEdge gives to its log only.
+
+mod config;
+mod diagnostics;
+mod names;
+mod program;
+mod sections;
+
+pub use config::Limits;
+pub use program::{Ending, Program, World};
+pub use sections::{Kind, classify};
+
+use wasmedge_sys::ffi;
+
+/// Loads the library's lazily made parts once, so that every fork of this process finds them.
+pub fn warm_up() {
+    diagnostics::install();
+    // The smallest module with a start function: magic, version, one type, one function, one export, one body.
+    const HELLO: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
+    let warmed = Program::load(HELLO, "_start", &Limits::default()).and_then(|program| match program.run(&World::default()) {
+        Ending::Exited(0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    if let Err(cause) = warmed {
+        log::warn!("WasmEdge did not run the built-in module: {cause}");
+    }
+}
+
+/// WasmEdge's version, such as `0.17.1`.
+pub fn version() -> String {
+    // SAFETY: returns a static, NUL-terminated string.
+    unsafe { std::ffi::CStr::from_ptr(ffi::WasmEdge_VersionGet()) }.to_string_lossy().into_owned()
+}

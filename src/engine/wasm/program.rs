@@ -1,0 +1,197 @@
+//! A loaded module: checked when the container is created, run when it is started.
+
+use wasmedge_sys::ffi;
+
+use super::{
+    config::{Config, Limits},
+    diagnostics,
+    names::{CStrings, text, view},
+    sections::{Kind, carries_native_code, classify},
+};
+
+/// What the guest sees of the world, in WASI's terms.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct World {
+    /// Arguments; the first is the program's name.
+    pub args: Vec<String>,
+    /// Environment, `NAME=value`.
+    pub env: Vec<String>,
+    /// Preopened directories, `guest:host`.
+    pub preopens: Vec<String>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The entry function returned (0) or the guest called `proc_exit`.
+    Exited(u32),
+    /// The guest trapped; one line tells how.
+    Trapped(String),
+}
+
+/// A module that was loaded, validated and found to have all it needs.
+pub struct Program {
+    config: Config,
+    module: *mut ffi::WasmEdge_ASTModuleContext,
+    wasi: *mut ffi::WasmEdge_ModuleInstanceContext,
+    function: String,
+}
+
+impl Program {
+    /// Loads `bytes` and checks what can be checked without running any of its code: it is a valid module, its
+    /// imports exist, it exports `function`, which takes no parameters.
+    ///
+    /// # Errors
+    /// One line that names the cause.
+    pub fn load(bytes: &[u8], function: &str, limits: &Limits) -> Result<Self, String> {
+        diagnostics::install();
+        refuse_what_is_no_module(bytes)?;
+        let config = Config::new(limits);
+        let module = parse(&config, bytes)?;
+        let program =
+            Self { module, wasi: create_wasi(&World::default())?, function: function.to_owned(), config };
+        program.validate()?;
+        program.check_imports()?;
+        program.check_function()?;
+        Ok(program)
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        diagnostics::clear();
+        // SAFETY: the contexts live through the calls; the validator is deleted once.
+        let result = unsafe {
+            let validator = ffi::WasmEdge_ValidatorCreate(self.config.as_ptr());
+            let result = ffi::WasmEdge_ValidatorValidate(validator, self.module);
+            ffi::WasmEdge_ValidatorDelete(validator);
+            result
+        };
+        check(result)
+    }
+
+    fn check_imports(&self) -> Result<(), String> {
+        // SAFETY: the list is filled up to the length given; its entries belong to the module.
+        unsafe {
+            let mut imports = vec![std::ptr::null(); ffi::WasmEdge_ASTModuleListImportsLength(self.module) as usize];
+            ffi::WasmEdge_ASTModuleListImports(self.module, imports.as_mut_ptr(), imports.len() as u32);
+            for import in imports {
+                let module = text(ffi::WasmEdge_ImportTypeGetModuleName(import));
+                let name = text(ffi::WasmEdge_ImportTypeGetExternalName(import));
+                let known = matches!(&*module, "wasi_snapshot_preview1" | "wasi_unstable")
+                    && ffi::WasmEdge_ImportTypeGetExternalType(import) == ffi::WasmEdge_ExternalType_Function
+                    && !ffi::WasmEdge_ModuleInstanceFindFunction(self.wasi, view(&name)).is_null();
+                if !known {
+                    return Err(format!("it imports \"{name}\" from \"{module}\", which does not exist here"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_function(&self) -> Result<(), String> {
+        let function = &self.function;
+        // SAFETY: as in `check_imports`.
+        unsafe {
+            let mut exports = vec![std::ptr::null(); ffi::WasmEdge_ASTModuleListExportsLength(self.module) as usize];
+            ffi::WasmEdge_ASTModuleListExports(self.module, exports.as_mut_ptr(), exports.len() as u32);
+            let export = exports
+                .into_iter()
+                .find(|export| text(ffi::WasmEdge_ExportTypeGetExternalName(*export)) == *function)
+                .ok_or_else(|| format!("it exports no function \"{function}\""))?;
+            if ffi::WasmEdge_ExportTypeGetExternalType(export) != ffi::WasmEdge_ExternalType_Function {
+                return Err(format!("its export \"{function}\" is no function"));
+            }
+            let signature = ffi::WasmEdge_ExportTypeGetFunctionType(self.module, export);
+            match ffi::WasmEdge_FunctionTypeGetParametersLength(signature) {
+                0 => Ok(()),
+                n => Err(format!("its function \"{function}\" takes {n} parameter(s), an entry function takes none")),
+            }
+        }
+    }
+
+    /// Runs the entry function to its end.
+    pub fn run(self, world: &World) -> Ending {
+        diagnostics::clear();
+        let (args, env, preopens) =
+            (CStrings::new(&world.args), CStrings::new(&world.env), CStrings::new(&world.preopens));
+        // SAFETY: all contexts were made here or in `load` and live until the process ends; the C strings outlive
+        // the call that copies them. An entry function has no parameters, and room for its results is given.
+        unsafe {
+            ffi::WasmEdge_ModuleInstanceInitWASI(
+                self.wasi, args.as_ptr(), args.len(), env.as_ptr(), env.len(), preopens.as_ptr(), preopens.len(),
+            );
+            let store = ffi::WasmEdge_StoreCreate();
+            let executor = ffi::WasmEdge_ExecutorCreate(self.config.as_ptr(), std::ptr::null_mut());
+            let mut result = ffi::WasmEdge_ExecutorRegisterImport(executor, store, self.wasi);
+            let mut instance = std::ptr::null_mut();
+            if ffi::WasmEdge_ResultOK(result) {
+                result = ffi::WasmEdge_ExecutorInstantiate(executor, &raw mut instance, store, self.module);
+            }
+            if ffi::WasmEdge_ResultOK(result) {
+                let function = ffi::WasmEdge_ModuleInstanceFindFunction(instance, view(&self.function));
+                let signature = ffi::WasmEdge_FunctionInstanceGetFunctionType(function);
+                let results = ffi::WasmEdge_FunctionTypeGetReturnsLength(signature);
+                let mut returns = Vec::<ffi::WasmEdge_Value>::with_capacity(results as usize);
+                result =
+                    ffi::WasmEdge_ExecutorInvoke(executor, function, std::ptr::null(), 0, returns.as_mut_ptr(), results);
+            }
+            self.ending(result)
+        }
+    }
+
+    fn ending(&self, result: ffi::WasmEdge_Result) -> Ending {
+        // SAFETY: `wasi` is alive; the other calls look at the result only.
+        unsafe {
+            let terminated = ffi::WasmEdge_ResultGetCategory(result) == ffi::WasmEdge_ErrCategory_WASM
+                && ffi::WasmEdge_ResultGetCode(result) == ffi::WasmEdge_ErrCode_Terminated;
+            if terminated || ffi::WasmEdge_ResultOK(result) {
+                return Ending::Exited(ffi::WasmEdge_ModuleInstanceWASIGetExitCode(self.wasi));
+            }
+        }
+        Ending::Trapped(diagnostics::explain(result))
+    }
+}
+
+/// The causes that deserve better words than "magic header not detected".
+fn refuse_what_is_no_module(bytes: &[u8]) -> Result<(), String> {
+    match classify(bytes) {
+        Kind::Module if carries_native_code(bytes) => {
+            Err("it carries native code (a custom section \"wasmedge\"), which is not accepted from an image".into())
+        }
+        Kind::Module => Ok(()),
+        Kind::Component => Err("it is a WebAssembly component; only modules (wasm32-wasip1) can be run".into()),
+        Kind::UnknownVersion(version) => Err(format!("it is WebAssembly of version {version}, only 1 is known")),
+        Kind::Other => Err("it is not a WebAssembly module".into()),
+    }
+}
+
+fn parse(config: &Config, bytes: &[u8]) -> Result<*mut ffi::WasmEdge_ASTModuleContext, String> {
+    let size = u32::try_from(bytes.len()).map_err(|_| "it is larger than 4 GiB".to_owned())?;
+    diagnostics::clear();
+    let mut module = std::ptr::null_mut();
+    // SAFETY: the loader reads `size` bytes during the call only.
+    let result = unsafe {
+        let loader = ffi::WasmEdge_LoaderCreate(config.as_ptr());
+        let result = ffi::WasmEdge_LoaderParseFromBuffer(loader, &raw mut module, bytes.as_ptr(), size);
+        ffi::WasmEdge_LoaderDelete(loader);
+        result
+    };
+    check(result)?;
+    Ok(module)
+}
+
+fn create_wasi(world: &World) -> Result<*mut ffi::WasmEdge_ModuleInstanceContext, String> {
+    let (args, env, preopens) =
+        (CStrings::new(&world.args), CStrings::new(&world.env), CStrings::new(&world.preopens));
+    // SAFETY: the strings are copied during the call.
+    let wasi = unsafe {
+        ffi::WasmEdge_ModuleInstanceCreateWASI(
+            args.as_ptr(), args.len(), env.as_ptr(), env.len(), preopens.as_ptr(), preopens.len(),
+        )
+    };
+    if wasi.is_null() { Err("WasmEdge could not create its WASI module".into()) } else { Ok(wasi) }
+}
+
+fn check(result: ffi::WasmEdge_Result) -> Result<(), String> {
+    // SAFETY: looks at the value only.
+    if unsafe { ffi::WasmEdge_ResultOK(result) } { Ok(()) } else { Err(diagnostics::explain(result)) }
+}

@@ -1,0 +1,110 @@
+//! What a file is, from its first bytes and its section headers, before any engine sees it.
+//!
+//! Format: WebAssembly core specification, "Binary Format", section "Modules"; components: the component model's
+//! `Binary.md`.
+
+/// The custom section in which WasmEdge keeps native code.
+const NATIVE_CODE_SECTION: &[u8] = b"wasmedge";
+
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A WebAssembly module.
+    Module,
+    /// A WebAssembly component.
+    Component,
+    /// WebAssembly of a version that does not exist yet.
+    UnknownVersion(u32),
+    /// Anything else.
+    Other,
+}
+
+/// Looks at the first eight bytes.
+pub fn classify(bytes: &[u8]) -> Kind {
+    let Some((magic, rest)) = bytes.split_first_chunk::<4>() else { return Kind::Other };
+    if magic != b"\0asm" {
+        return Kind::Other;
+    }
+    // A file that ends inside of the version is a module cut short; the engine says so.
+    match rest.first_chunk::<4>() {
+        None | Some([1, 0, 0, 0]) => Kind::Module,
+        Some([_, _, 1, 0]) => Kind::Component,
+        Some(version) => Kind::UnknownVersion(u32::from_le_bytes(*version)),
+    }
+}
+
+/// Whether a module brings native code along (WasmEdge's "universal" format). A module whose section headers cannot
+/// be followed carries none that WasmEdge could find.
+pub fn carries_native_code(module: &[u8]) -> bool {
+    let mut rest = module.get(8..).unwrap_or_default();
+    while let Some((&id, after_id)) = rest.split_first() {
+        let Some((size, body)) = leb128(after_id) else { return false };
+        let Some((section, following)) = body.split_at_checked(size) else { return false };
+        if id == 0 && custom_section_name(section) == Some(NATIVE_CODE_SECTION) {
+            return true;
+        }
+        rest = following;
+    }
+    false
+}
+
+fn custom_section_name(section: &[u8]) -> Option<&[u8]> {
+    let (length, name) = leb128(section)?;
+    name.get(..length)
+}
+
+/// Reads an unsigned 32-bit LEB128 number.
+fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut value: u64 = 0;
+    for (index, byte) in bytes.iter().take(5).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((usize::try_from(value).ok()?, &bytes[index + 1..]));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HEADER: &[u8] = b"\0asm\x01\0\0\0";
+
+    fn with_section(id: u8, body: &[u8]) -> Vec<u8> {
+        [HEADER, &[id, u8::try_from(body.len()).unwrap()], body].concat()
+    }
+
+    #[test]
+    fn the_first_bytes_tell_modules_components_and_the_rest_apart() {
+        assert_eq!(classify(HEADER), Kind::Module);
+        assert_eq!(classify(b"\0asm\x0d\0\x01\0"), Kind::Component);
+        assert_eq!(classify(b"\0asm\x02\0\0\0"), Kind::UnknownVersion(2));
+        assert_eq!(classify(b"\x7fELF\x02\x01\x01\0"), Kind::Other);
+        assert_eq!(classify(b"#!/bin/sh\n"), Kind::Other);
+        assert_eq!(classify(b""), Kind::Other);
+    }
+
+    #[test]
+    fn a_native_code_section_is_found_wherever_it_stands() {
+        assert!(carries_native_code(&with_section(0, b"\x08wasmedge\x01\x02")));
+        let later = [with_section(0, b"\x04name\x00"), with_section(0, b"\x08wasmedge")[8..].to_vec()].concat();
+        assert!(carries_native_code(&later));
+    }
+
+    #[test]
+    fn other_custom_sections_are_harmless() {
+        assert!(!carries_native_code(HEADER));
+        assert!(!carries_native_code(&with_section(0, b"\x09wasmedgeX")));
+        assert!(!carries_native_code(&with_section(1, b"\x08wasmedge")));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+            classify(&bytes);
+            carries_native_code(&[HEADER, &bytes].concat());
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The engine host, seen from the shim.
+
+mod client;
+mod launch;
+
+pub use client::{EngineClient, Notice};
+pub use launch::Launcher;
+
+/// How the shim introduces itself.
+pub const PROGRAM: &str = concat!("containerd-shim-wasmedge-v1 ", env!("CARGO_PKG_VERSION"));

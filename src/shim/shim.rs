@@ -1,0 +1,74 @@
+//! The actions `start` and `delete`, and the question what this runtime is.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use containerd_shim::{
+    Config, DeleteResponse, Error, Flags, Result, StartOpts,
+    asynchronous::{publisher::RemotePublisher, spawn},
+    protos::shim_async::Client,
+    util::{read_spec, write_str_to_file},
+};
+use wasmedge_shim_protocol::ContainerKey;
+
+use crate::{cleanup, engine::Launcher, options::Options};
+
+/// Annotations that group containers into one shim: containerd's own, and the CRI's name of the pod sandbox.
+const GROUP_ANNOTATIONS: [&str; 2] = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
+
+/// One invocation of this program.
+pub struct Shim {
+    key: ContainerKey,
+}
+
+/// The task service is served by `serve`, not by containerd-shim: that serves the task API in its third version only.
+pub struct NoService;
+
+impl containerd_shim::Task for NoService {}
+
+#[async_trait]
+impl containerd_shim::asynchronous::Shim for Shim {
+    type T = NoService;
+
+    async fn new(_runtime_id: &str, flags: &Flags, _config: &mut Config) -> Self {
+        Self { key: ContainerKey { namespace: flags.namespace.clone(), id: flags.id.clone() } }
+    }
+
+    async fn start_shim(&mut self, opts: StartOpts) -> Result<String> {
+        let options = Options::from_extensions(&opts.extensions).map_err(|error| Error::InvalidArgument(error.to_string()))?;
+        let launcher = Launcher::new(options.engine);
+        launcher.remember().map_err(|error| Error::Other(format!("cannot write to the bundle: {error}")))?;
+        let group = grouping(&opts.id).await?;
+        let address = opts.socket_address(&group);
+        if group == opts.id || Client::connect(&address).await.is_err() {
+            // Started from here it is in containerd's cgroup, as shims are, and not in one that ShimCgroup names.
+            launcher.ensure_running().await.map_err(|error| Error::Other(format!("{error:#}")))?;
+            spawn(opts, &group, Vec::new()).await?;
+        }
+        write_str_to_file("address", &address).await?;
+        Ok(address)
+    }
+
+    async fn delete_shim(&mut self) -> Result<DeleteResponse> {
+        let deleted = cleanup::delete(&self.key).await.map_err(|error| Error::Other(format!("{error:#}")))?;
+        let mut response = DeleteResponse::new();
+        response.set_pid(deleted.pid);
+        response.set_exit_status(deleted.status.code);
+        response.set_exited_at(crate::events::timestamp(deleted.status));
+        Ok(response)
+    }
+
+    async fn wait(&mut self) {}
+
+    async fn create_task_service(&self, _publisher: RemotePublisher) -> NoService {
+        NoService
+    }
+}
+
+/// The name that containers of one shim share. containerd runs `start` in the bundle.
+async fn grouping(id: &str) -> Result<String> {
+    let spec = read_spec(Path::new("")).await?;
+    let annotations = spec.annotations().as_ref();
+    let group = GROUP_ANNOTATIONS.iter().find_map(|name| annotations?.get(*name));
+    Ok(group.filter(|group| !group.is_empty()).map_or_else(|| id.to_owned(), Clone::clone))
+}
