@@ -34,6 +34,9 @@ pub type ConnectionId = u64;
 const LISTENER: u64 = 0;
 const SIGNALS: u64 = 1;
 
+/// How often an idle host looks for its binary, in milliseconds.
+const IDLE_CHECK: u16 = 10_000;
+
 /// The host's state. What its requests do is in `requests`.
 pub struct Host {
     pub(super) location: Location,
@@ -85,7 +88,7 @@ impl Host {
     pub fn run(mut self) -> Result<()> {
         while !self.stopping && !self.is_outlived() {
             let mut events = [EpollEvent::empty(); 32];
-            let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+            let count = match self.epoll.wait(&mut events, self.patience()) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(errno).context("epoll_wait"),
@@ -103,10 +106,18 @@ impl Host {
         Ok(())
     }
 
+    /// How long to wait for something to happen: an idle host looks now and then whether it is still wanted.
+    fn patience(&self) -> EpollTimeout {
+        if self.is_idle() { IDLE_CHECK.into() } else { EpollTimeout::NONE }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.connections.is_empty() && self.workers.is_empty() && self.containers.is_empty()
+    }
+
     /// Idle, and not what is installed any more: the next shim starts a host of the new version.
     fn is_outlived(&self) -> bool {
-        let idle = self.connections.is_empty() && self.workers.is_empty() && self.containers.is_empty();
-        idle && identity_of(&self.engine.0) != self.engine.1
+        self.is_idle() && identity_of(&self.engine.0) != self.engine.1
     }
 
     fn token(&mut self) -> u64 {

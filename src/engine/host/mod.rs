@@ -19,6 +19,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use nix::unistd::{ForkResult, fork, setsid};
 use wasmedge_shim_protocol::{Channel, Location, ensure_private_dir};
 
 use crate::{guest, wasm};
@@ -29,6 +30,7 @@ use event_loop::Host;
 /// Standard output, when it is a pipe, gets the line `ready` and is closed once shims can connect.
 pub fn serve(location: Location, socket: &Path, engine: &Path) -> Result<()> {
     seal::run_from_sealed_copy().context("cannot run from a sealed copy of the engine")?;
+    detach_from_starter().context("cannot become a daemon")?;
     ensure_private_dir(location.root()).with_context(|| format!("cannot use {}", location.root().display()))?;
     fix_lookup_order();
     wasm::warm_up();
@@ -45,6 +47,17 @@ fn listen(socket: &Path) -> Result<OwnedFd> {
     // Whoever starts a host holds a lock and has found nobody listening: a socket that is there is a dead host's.
     let _ = fs::remove_file(socket);
     Channel::listen(socket).with_context(|| format!("cannot listen on {}", socket.display()))
+}
+
+/// Becomes nobody's child that anybody would have to wait for, in a session of its own.
+fn detach_from_starter() -> Result<()> {
+    // SAFETY: the process has one thread.
+    if let ForkResult::Parent { .. } = unsafe { fork()? } {
+        // SAFETY: ends the process; the child goes on with what it had.
+        unsafe { libc::_exit(0) }
+    }
+    setsid()?;
+    Ok(())
 }
 
 /// Lets the starter go and detaches from what it left us: the log stays, as standard error.

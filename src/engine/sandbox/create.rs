@@ -7,13 +7,13 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use libcontainer::{container::builder::ContainerBuilder, syscall::syscall::SyscallType};
 use oci_spec::runtime::Spec;
 use wasmedge_shim_protocol::{Create, Created, Failure, FailureKind, Location, Reply};
 
 use super::{
-    cgroup, delete, lookup, rootfs,
+    by_hand, cgroup, delete, lookup, rootfs,
     state::{Init, Record, State},
     translate,
 };
@@ -52,14 +52,27 @@ fn build(state: &State, request: &Create, stdio: [OwnedFd; 3], reporter: Reporte
     give_to_user(&spec, &stdio)?;
 
     let proc = File::open("/proc").context("cannot open /proc")?;
-    let sandbox = Sandbox { reporter, proc: proc.as_raw_fd(), ..describe_sandbox(&mut spec, &root, reporter)? };
+    let module = is_module(&spec, &root)?.then(|| translate::for_module(&mut spec));
+    let sandbox = Sandbox {
+        reporter,
+        for_module: module.is_some(),
+        limits: translate::limits(&spec),
+        apparmor_profile: module.as_ref().and_then(|by_hand| by_hand.apparmor_profile.clone()),
+        proc: proc.as_raw_fd(),
+    };
     save_spec(&spec, &state.config())?;
 
     let outside = cgroup::own_membership()?;
+    if let Some(by_hand) = &module {
+        by_hand::before(by_hand)?;
+    }
     let pid = run_libcontainer(state, request, stdio, sandbox)?;
     record.init = Some(Init::of(pid).ok_or_else(|| anyhow!("the container's init, process {pid}, has ended"))?);
     record.cgroups = cgroup::directories_of(pid, &outside)?;
     state.save(&record)?;
+    if let Some(by_hand) = &module {
+        by_hand::after(by_hand, pid)?;
+    }
     Ok(Created { pid: pid.unsigned_abs(), cgroups: record.cgroups })
 }
 
@@ -93,18 +106,12 @@ fn save_spec(spec: &Spec, path: &Path) -> Result<()> {
     fs::write(path, serde_json::to_vec(spec)?).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Decides what the sandbox is for, and takes out of the spec what that does not need. A program that cannot be found
-/// is left to the lookup inside, which sees links across mounts too.
-fn describe_sandbox(spec: &mut Spec, root: &Path, reporter: Reporter) -> Result<Sandbox> {
+/// Whether the entrypoint is a module. A program that cannot be found is left to the lookup inside, which sees links
+/// across mounts too.
+fn is_module(spec: &Spec, root: &Path) -> Result<bool> {
     let process = spec.process().as_ref().context("the spec has no process")?;
     let found = guest::resolve(process, &|path| lookup::open(spec, root, path));
-    let for_module = matches!(found, Ok(Entrypoint::Wasm { .. }));
-    let apparmor_profile = if for_module { translate::for_module(spec) } else { None };
-    if let Some(profile) = &apparmor_profile {
-        let enabled = libcontainer::apparmor::is_enabled().unwrap_or(false);
-        ensure!(enabled, "AppArmor profile \"{profile}\" is asked for, but AppArmor is not enabled on this node");
-    }
-    Ok(Sandbox { reporter, for_module, limits: translate::limits(spec), apparmor_profile, proc: -1 })
+    Ok(matches!(found, Ok(Entrypoint::Wasm { .. })))
 }
 
 /// runc makes a working directory that does not exist.

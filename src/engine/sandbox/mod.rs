@@ -1,6 +1,7 @@
 //! Making and removing containers: root filesystem, spec, libcontainer, cgroups, state on disk. Runs in the host's
 //! throw-away workers, since libcontainer changes the process that calls it.
 
+mod by_hand;
 mod cgroup;
 mod create;
 mod delete;

@@ -1,8 +1,8 @@
 //! containerd's spec, made fit for libcontainer and for what runs in it.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
-use oci_spec::runtime::{Mount, Spec};
+use oci_spec::runtime::{LinuxIdMapping, Mount, Spec};
 
 use crate::wasm::Limits;
 
@@ -10,21 +10,50 @@ use crate::wasm::Limits;
 /// it; none of them is of use to WASI.
 const HIDDEN_FROM_MODULES: [&str; 5] = ["proc", "sysfs", "cgroup", "cgroup2", "mqueue"];
 
-/// Makes `spec` fit for a module: no view of the node, and the AppArmor profile taken out, to be set without execve.
-/// Returns the profile.
-pub fn for_module(spec: &mut Spec) -> Option<String> {
+/// What libcontainer would need `/proc` in the container for, and is therefore done without it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ByHand {
+    /// AppArmor profile.
+    pub apparmor_profile: Option<String>,
+    /// The process's supplementary groups, as the node numbers them.
+    pub groups: Vec<u32>,
+    /// Kernel parameters of the container's namespaces.
+    pub sysctl: BTreeMap<String, String>,
+}
+
+/// Makes `spec` fit for a module: no view of the node, and [`ByHand`] taken out.
+pub fn for_module(spec: &mut Spec) -> ByHand {
     if let Some(mounts) = spec.mounts() {
         let kept = mounts.iter().filter(|mount| !hidden(mount)).cloned().collect();
         spec.set_mounts(Some(kept));
     }
+    let mut by_hand = ByHand::default();
+    let mut mappings = None;
     if let Some(linux) = spec.linux_mut() {
         linux.set_masked_paths(None);
         linux.set_readonly_paths(None);
+        by_hand.sysctl = linux.sysctl_mut().take().unwrap_or_default().into_iter().collect();
+        mappings = linux.gid_mappings().clone();
     }
-    let process = spec.process_mut().as_mut()?;
-    let profile = process.apparmor_profile().clone().filter(|profile| !profile.is_empty());
-    process.set_apparmor_profile(None);
-    profile
+    if let Some(process) = spec.process_mut() {
+        by_hand.apparmor_profile = process.apparmor_profile().clone().filter(|profile| !profile.is_empty());
+        process.set_apparmor_profile(None);
+        let mut user = process.user().clone();
+        let groups = user.additional_gids().clone().unwrap_or_default();
+        by_hand.groups = groups.into_iter().filter_map(|gid| on_the_node(gid, mappings.as_deref())).collect();
+        user.set_additional_gids(None);
+        process.set_user(user);
+    }
+    by_hand
+}
+
+/// The node's number of a group of the container; `None` where its user namespace does not have it.
+fn on_the_node(gid: u32, mappings: Option<&[LinuxIdMapping]>) -> Option<u32> {
+    let Some(mappings) = mappings.filter(|mappings| !mappings.is_empty()) else { return Some(gid) };
+    mappings.iter().find_map(|mapping| {
+        let offset = gid.checked_sub(mapping.container_id()).filter(|offset| *offset < mapping.size())?;
+        mapping.host_id().checked_add(offset)
+    })
 }
 
 fn hidden(mount: &Mount) -> bool {
@@ -51,7 +80,7 @@ pub fn limits(spec: &Spec) -> Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oci_spec::runtime::{LinuxMemoryBuilder, LinuxResourcesBuilder};
+    use oci_spec::runtime::{LinuxIdMappingBuilder, LinuxMemoryBuilder, LinuxResourcesBuilder};
 
     #[test]
     fn a_module_does_not_see_proc_and_sys_but_keeps_its_other_mounts() {
@@ -67,8 +96,16 @@ mod tests {
     fn an_apparmor_profile_is_taken_out_and_returned() {
         let mut spec = Spec::default();
         spec.process_mut().as_mut().unwrap().set_apparmor_profile(Some("docker-default".into()));
-        assert_eq!(for_module(&mut spec).as_deref(), Some("docker-default"));
+        assert_eq!(for_module(&mut spec).apparmor_profile.as_deref(), Some("docker-default"));
         assert_eq!(*spec.process().as_ref().unwrap().apparmor_profile(), None);
+    }
+
+    #[test]
+    fn groups_are_numbered_as_on_the_node() {
+        let mapping = LinuxIdMappingBuilder::default().container_id(0u32).host_id(100_000u32).size(10u32).build().unwrap();
+        assert_eq!(on_the_node(7, None), Some(7));
+        assert_eq!(on_the_node(7, Some(&[mapping])), Some(100_007));
+        assert_eq!(on_the_node(10, Some(&[mapping])), None);
     }
 
     #[test]

@@ -1,0 +1,42 @@
+//! What libcontainer does with the help of the container's `/proc`, for containers that have none.
+
+use std::{fs::File, os::fd::AsFd};
+
+use anyhow::{Context, Result, ensure};
+use nix::{
+    sched::{CloneFlags, setns},
+    unistd::{Gid, setgroups},
+};
+
+use super::translate::ByHand;
+
+/// Done in the worker before the container's processes are forked from it, which inherit it.
+pub fn before(by_hand: &ByHand) -> Result<()> {
+    if let Some(profile) = &by_hand.apparmor_profile {
+        let enabled = libcontainer::apparmor::is_enabled().unwrap_or(false);
+        ensure!(enabled, "AppArmor profile \"{profile}\" is asked for, but AppArmor is not enabled on this node");
+    }
+    let groups: Vec<Gid> = by_hand.groups.iter().copied().map(Gid::from_raw).collect();
+    setgroups(&groups).context("cannot set the supplementary groups")
+}
+
+/// Done in the worker once the container's init, process `pid`, has its namespaces: a kernel parameter is that of the
+/// namespaces of whoever opens its file.
+pub fn after(by_hand: &ByHand, pid: i32) -> Result<()> {
+    if by_hand.sysctl.is_empty() {
+        return Ok(());
+    }
+    for (name, kind) in
+        [("net", CloneFlags::CLONE_NEWNET), ("ipc", CloneFlags::CLONE_NEWIPC), ("uts", CloneFlags::CLONE_NEWUTS)]
+    {
+        let path = format!("/proc/{pid}/ns/{name}");
+        let namespace = File::open(&path).with_context(|| format!("cannot open {path}"))?;
+        setns(namespace.as_fd(), kind).with_context(|| format!("cannot enter {path}"))?;
+    }
+    for (name, value) in &by_hand.sysctl {
+        ensure!(!name.contains(".."), "sysctl {name} is not a kernel parameter");
+        let path = format!("/proc/sys/{}", name.replace('.', "/"));
+        std::fs::write(&path, value).with_context(|| format!("cannot set sysctl {name} to {value}"))?;
+    }
+    Ok(())
+}
