@@ -1,5 +1,6 @@
 //! `wasmedge-engine`: runs containers for `containerd-shim-wasmedge-v1`, and modules by hand.
 
+mod compile;
 mod guest;
 mod host;
 mod run;
@@ -42,6 +43,7 @@ fn dispatch() -> Result<ExitCode> {
         Some(Arg::Value(command)) => match command.string()?.as_str() {
             "host" => host_command(parser),
             "run" => run::command(parser),
+            "compile" => compile::command(parser),
             other => bail!("there is no command \"{other}\"; see wasmedge-engine --help"),
         },
         Some(Arg::Short('v') | Arg::Long("version")) => {

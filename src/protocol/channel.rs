@@ -74,8 +74,8 @@ impl Channel {
 
     /// Takes the next connection of a listening socket, as a non-blocking channel whose peer is checked.
     pub fn accept(listener: &OwnedFd) -> Result<Self> {
-        let fd = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)
-            .map_err(io::Error::from)?;
+        let fd =
+            accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK).map_err(io::Error::from)?;
         // SAFETY: accept4 returned a new descriptor that nobody else owns.
         let channel = Self { socket: unsafe { OwnedFd::from_raw_fd(fd) } };
         check_peer(&channel)?;

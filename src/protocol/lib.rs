@@ -20,8 +20,8 @@ pub use message::{
     ContainerKey, Create, Created, Deleted, Exit, ExitStatus, FromHost, Hello, Outcome, Reply, Request, RootfsMount,
     SandboxOptions, StdioPresence, ToHost,
 };
-pub use pidfd::{Pidfd, exit_code};
 pub use peer::{Peer, check_peer};
+pub use pidfd::{Pidfd, exit_code};
 
 /// Version of the messages. Two ends with different versions do not talk to each other.
 pub const PROTOCOL_VERSION: u32 = 1;

@@ -31,8 +31,7 @@ struct PidfdInfo {
 const PIDFD_INFO_EXIT: u64 = 1 << 3;
 
 /// `_IOWR(PIDFS_IOCTL_MAGIC, 11, struct pidfd_info)`.
-const PIDFD_GET_INFO: libc::c_ulong =
-    (3 << 30) | ((size_of::<PidfdInfo>() as libc::c_ulong) << 16) | (0xFF << 8) | 11;
+const PIDFD_GET_INFO: libc::c_ulong = (3 << 30) | ((size_of::<PidfdInfo>() as libc::c_ulong) << 16) | (0xFF << 8) | 11;
 
 impl Pidfd {
     /// Refers to the process that has the id `pid` now.
@@ -80,11 +79,8 @@ impl Pidfd {
 
 /// The exit code in a wait status: the code itself, or 128 plus the signal's number.
 pub fn exit_code(wait_status: i32) -> u32 {
-    let code = if libc::WIFSIGNALED(wait_status) {
-        128 + libc::WTERMSIG(wait_status)
-    } else {
-        libc::WEXITSTATUS(wait_status)
-    };
+    let code =
+        if libc::WIFSIGNALED(wait_status) { 128 + libc::WTERMSIG(wait_status) } else { libc::WEXITSTATUS(wait_status) };
     code.unsigned_abs()
 }
 

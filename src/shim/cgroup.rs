@@ -19,7 +19,8 @@ impl Cgroups {
 
     /// Whether this is cgroup v2, which alone has this file in every cgroup.
     pub fn is_v2(&self) -> bool {
-        self.directories.iter().any(|directory| directory.join("cgroup.controllers").exists()) && self.directories.len() == 1
+        self.directories.iter().any(|directory| directory.join("cgroup.controllers").exists())
+            && self.directories.len() == 1
     }
 
     /// Contents of the file `name`, from whichever hierarchy has it.
@@ -36,7 +37,10 @@ impl Cgroups {
     /// A file of lines `KEY NUMBER`.
     pub fn table(&self, name: &str) -> Vec<(String, u64)> {
         let text = self.read(name).unwrap_or_default();
-        text.lines().filter_map(|line| line.split_once(' ')).filter_map(|(key, value)| Some((key.to_owned(), value.parse().ok()?))).collect()
+        text.lines()
+            .filter_map(|line| line.split_once(' '))
+            .filter_map(|(key, value)| Some((key.to_owned(), value.parse().ok()?)))
+            .collect()
     }
 
     /// Process ids in the container's cgroup and in those below, sorted.

@@ -27,8 +27,13 @@ use wasmedge_shim_protocol::ExitStatus;
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pauses between attempts to deliver an event; a restart of containerd fits in.
-const RETRIES: [Duration; 5] =
-    [Duration::from_millis(50), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(5)];
+const RETRIES: [Duration; 5] = [
+    Duration::from_millis(50),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(5),
+];
 
 /// Longest that the shim's end waits for events to be delivered.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -97,7 +102,9 @@ async fn deliver(address: String, mut queue: mpsc::UnboundedReceiver<Envelope>) 
 }
 
 async fn forward(
-    client: &mut Option<EventsClient>, address: &str, envelope: &Envelope,
+    client: &mut Option<EventsClient>,
+    address: &str,
+    envelope: &Envelope,
 ) -> containerd_shim::TtrpcResult<()> {
     if client.is_none() {
         *client = Some(EventsClient::new(Client::connect(address).await?));

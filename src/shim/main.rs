@@ -15,6 +15,7 @@ mod shim;
 mod stats;
 mod stdio;
 mod task;
+mod trim;
 
 use std::process::ExitCode;
 

@@ -18,9 +18,8 @@ use wasmedge_shim_protocol::SandboxOptions;
 const TOML_OPTIONS: &str = "runtimeoptions.v1.Options";
 
 /// Options that mean something to runc only and are fine here.
-const ACCEPTED: [&str; 9] = [
-    "BinaryName", "Root", "ShimCgroup", "NoNewKeyring", "IoUid", "IoGid", "CriuPath", "CriuImagePath", "CriuWorkPath",
-];
+const ACCEPTED: [&str; 9] =
+    ["BinaryName", "Root", "ShimCgroup", "NoNewKeyring", "IoUid", "IoGid", "CriuPath", "CriuImagePath", "CriuWorkPath"];
 
 /// The options of one runtime handler.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,7 +86,8 @@ impl Options {
 
     /// From a TOML document. Unknown options are warned about: they may be those of a later version.
     pub fn from_toml(text: &str) -> Result<Self, OptionsError> {
-        let table: Table = text.parse().map_err(|error: toml::de::Error| OptionsError::Syntax(error.message().to_owned()))?;
+        let table: Table =
+            text.parse().map_err(|error: toml::de::Error| OptionsError::Syntax(error.message().to_owned()))?;
         let mut options = Self::default();
         for (name, value) in &table {
             match name.as_str() {
@@ -186,7 +186,11 @@ mod tests {
     #[test]
     fn runcs_own_options_are_understood() {
         let runc = RuncOptions { systemd_cgroup: true, binary_name: "crun".into(), ..RuncOptions::default() };
-        let any = Any { type_url: "containerd.runc.v1.Options".into(), value: runc.write_to_bytes().unwrap(), ..Any::default() };
+        let any = Any {
+            type_url: "containerd.runc.v1.Options".into(),
+            value: runc.write_to_bytes().unwrap(),
+            ..Any::default()
+        };
         assert!(Options::from_any(&any).unwrap().sandbox.systemd_cgroup);
     }
 
@@ -200,8 +204,14 @@ mod tests {
     #[test]
     fn wrong_values_are_refused_and_named() {
         let error = |text: &str| Options::from_toml(text).unwrap_err().to_string();
-        assert_eq!(error("SystemdCgroup = \"yes\""), "runtime option SystemdCgroup: true or false is expected, not string \"yes\"");
-        assert_eq!(error("[log]\nlevel = \"loud\""), "runtime option log.level: off, error, warn, info, debug or trace is expected, not string \"loud\"");
+        assert_eq!(
+            error("SystemdCgroup = \"yes\""),
+            "runtime option SystemdCgroup: true or false is expected, not string \"yes\""
+        );
+        assert_eq!(
+            error("[log]\nlevel = \"loud\""),
+            "runtime option log.level: off, error, warn, info, debug or trace is expected, not string \"loud\""
+        );
         assert_eq!(error("engine = 3"), "runtime option engine: a section is expected, not integer 3");
         assert!(error("SystemdCgroup = ").starts_with("runtime options are not TOML"));
     }
@@ -216,7 +226,12 @@ mod tests {
             Any { type_url: TOML_OPTIONS.into(), value, ..Any::default() }
         };
         assert!(Options::from_any(&any(file.path().to_str().unwrap())).unwrap().sandbox.no_pivot_root);
-        assert!(Options::from_any(&any("/no/such/file")).unwrap_err().to_string().starts_with("runtime options file /no/such/file:"));
+        assert!(
+            Options::from_any(&any("/no/such/file"))
+                .unwrap_err()
+                .to_string()
+                .starts_with("runtime options file /no/such/file:")
+        );
     }
 
     proptest! {

@@ -19,7 +19,7 @@ use log::{info, warn};
 use tokio::net::{UnixListener, UnixStream};
 use wasmedge_shim_protocol::check_peer;
 
-use crate::{engine::Launcher, events::Publisher, task::TaskService};
+use crate::{engine::Launcher, events::Publisher, task::TaskService, trim::Activity};
 
 /// The service's name in containerd 2, and the one it had before; the messages are the same.
 const TASK_V3: &str = "containerd.task.v3.Task";
@@ -36,7 +36,9 @@ pub async fn serve(flags: &Flags) -> Result<()> {
     let address = std::env::var("TTRPC_ADDRESS").context("TTRPC_ADDRESS is not set")?;
     let publisher = Arc::new(Publisher::new(&address, &flags.namespace));
     let exit = Arc::new(ExitSignal::default());
-    let service = TaskService::new(&flags.namespace, Launcher::remembered(), publisher.clone(), exit.clone());
+    let activity = Activity::default();
+    tokio::spawn(activity.clone().trim_when_quiet());
+    let service = TaskService::new(&flags.namespace, Launcher::remembered(), publisher.clone(), exit.clone(), activity);
     let mut server = task_server(trusted(listener), Arc::new(service));
     server.start().await?;
     detach()?;

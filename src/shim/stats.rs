@@ -75,11 +75,7 @@ fn cpu_v1(cgroups: &Cgroups) -> v1::CPUStat {
     fill!(throttling, cgroups.table("cpu.stat"), {
         "nr_periods" => periods, "nr_throttled" => throttled_periods, "throttled_time" => throttled_time,
     });
-    v1::CPUStat {
-        usage: MessageField::some(usage),
-        throttling: MessageField::some(throttling),
-        ..Default::default()
-    }
+    v1::CPUStat { usage: MessageField::some(usage), throttling: MessageField::some(throttling), ..Default::default() }
 }
 
 fn memory_v1(cgroups: &Cgroups) -> v1::MemoryStat {
@@ -208,7 +204,8 @@ mod tests {
 
     #[test]
     fn the_message_is_that_of_the_cgroup_version() {
-        let (_directory, v2) = cgroup(&[("cgroup.controllers", "cpu"), ("memory.current", "8192\n"), ("memory.max", "max\n")]);
+        let (_directory, v2) =
+            cgroup(&[("cgroup.controllers", "cpu"), ("memory.current", "8192\n"), ("memory.max", "max\n")]);
         assert_eq!(collect(&v2).unwrap().type_url, "io.containerd.cgroups.v2.Metrics");
         assert_eq!((metrics_v2(&v2).memory.usage, metrics_v2(&v2).memory.usage_limit), (8192, u64::MAX));
         let (_directory, v1) = cgroup(&[]);

@@ -32,8 +32,8 @@ build_product() {
     else
         ensure_rust
         with_lock "$cache_dir/sdk.lock" copy_sdk >/dev/null
-        say "build: cargo build --release --locked"
-        (cd "$repo" && cargo build --release --locked) >&2 || die "step failed: cargo build, see above"
+        say "build: cargo build --release --locked -p containerd-shim-wasmedge -p wasmedge-engine"
+        (cd "$repo" && cargo build --release --locked -p containerd-shim-wasmedge -p wasmedge-engine) >&2 || die "step failed: cargo build, see above"
     fi
 }
 

@@ -109,7 +109,12 @@ fn resolve_args(process: &Process, args: &[String], open: Open<'_>) -> Result<En
 }
 
 fn describe(
-    name: &str, program: &str, function: &str, path: PathBuf, mut file: File, args: &[String],
+    name: &str,
+    program: &str,
+    function: &str,
+    path: PathBuf,
+    mut file: File,
+    args: &[String],
 ) -> Result<Entrypoint, EntrypointError> {
     let unreadable = |error: io::Error| EntrypointError::Unreadable {
         name: name.to_owned(),
@@ -146,8 +151,7 @@ fn find(process: &Process, name: &str, open: Open<'_>) -> Result<(PathBuf, File)
     }
     let env = process.env().as_deref().unwrap_or_default();
     let search = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
-    let mut directories: Vec<PathBuf> =
-        search.split(':').map(|directory| process.cwd().join(directory)).collect();
+    let mut directories: Vec<PathBuf> = search.split(':').map(|directory| process.cwd().join(directory)).collect();
     if name.ends_with(".wasm") {
         directories.push(process.cwd().clone());
     }
@@ -218,8 +222,14 @@ mod tests {
     #[test]
     fn a_module_is_found_by_absolute_relative_and_bare_name() {
         let root = root();
-        assert_eq!(resolve_in(&root, "/", &["/hello.wasm", "a"]).unwrap(), wasm("/hello.wasm", "_start", &["/hello.wasm", "a"]));
-        assert_eq!(resolve_in(&root, "/app", &["./app.wasm"]).unwrap(), wasm("/app/./app.wasm", "_start", &["./app.wasm"]));
+        assert_eq!(
+            resolve_in(&root, "/", &["/hello.wasm", "a"]).unwrap(),
+            wasm("/hello.wasm", "_start", &["/hello.wasm", "a"])
+        );
+        assert_eq!(
+            resolve_in(&root, "/app", &["./app.wasm"]).unwrap(),
+            wasm("/app/./app.wasm", "_start", &["./app.wasm"])
+        );
         assert_eq!(resolve_in(&root, "/app", &["app.wasm"]).unwrap(), wasm("/app/app.wasm", "_start", &["app.wasm"]));
         assert_eq!(resolve_in(&root, "/", &["tool"]).unwrap(), wasm("/bin/tool", "_start", &["tool"]));
     }
@@ -227,8 +237,14 @@ mod tests {
     #[test]
     fn a_function_is_named_behind_a_hash_unless_a_file_is_called_so() {
         let root = root();
-        assert_eq!(resolve_in(&root, "/", &["hello.wasm#other", "a"]).unwrap(), wasm("/hello.wasm", "other", &["hello.wasm", "a"]));
-        assert_eq!(resolve_in(&root, "/", &["/odd#name.wasm"]).unwrap(), wasm("/odd#name.wasm", "_start", &["/odd#name.wasm"]));
+        assert_eq!(
+            resolve_in(&root, "/", &["hello.wasm#other", "a"]).unwrap(),
+            wasm("/hello.wasm", "other", &["hello.wasm", "a"])
+        );
+        assert_eq!(
+            resolve_in(&root, "/", &["/odd#name.wasm"]).unwrap(),
+            wasm("/odd#name.wasm", "_start", &["/odd#name.wasm"])
+        );
     }
 
     #[test]

@@ -28,13 +28,7 @@ pub struct Sandbox {
 #[derive(Clone)]
 pub struct GuestExecutor {
     sandbox: Rc<Sandbox>,
-    state: Rc<RefCell<State>>,
-}
-
-#[derive(Default)]
-struct State {
-    ready: Option<Ready>,
-    env: HashMap<String, String>,
+    ready: Rc<RefCell<Option<Ready>>>,
 }
 
 /// An entrypoint that only needs to be run.
@@ -46,7 +40,7 @@ enum Ready {
 impl GuestExecutor {
     /// For a sandbox as described.
     pub fn new(sandbox: Sandbox) -> Self {
-        Self { sandbox: Rc::new(sandbox), state: Rc::default() }
+        Self { sandbox: Rc::new(sandbox), ready: Rc::default() }
     }
 
     fn prepare(&self, spec: &Spec) -> Result<Ready, String> {
@@ -105,7 +99,7 @@ impl Executor for GuestExecutor {
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
         match self.prepare(spec) {
             Ok(ready) => {
-                self.state.borrow_mut().ready = Some(ready);
+                self.ready.replace(Some(ready));
                 Ok(())
             }
             Err(cause) => {
@@ -115,34 +109,19 @@ impl Executor for GuestExecutor {
         }
     }
 
-    fn setup_envs(&self, envs: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
-        self.state.borrow_mut().env = envs;
+    /// Each kind of entrypoint is given the spec's environment explicitly.
+    fn setup_envs(&self, _: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
         Ok(())
     }
 
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
-        let State { ready, env } = self.state.take();
-        let home = env.get("HOME").map(String::as_str);
-        match ready {
-            Some(Ready::Wasm { program, mut world }) => {
-                add_home(&mut world.env, home);
-                self.run(program, &world)
-            }
+        match self.ready.take() {
+            Some(Ready::Wasm { program, world }) => self.run(program, &world),
             Some(Ready::Linux { path, args }) => {
-                let mut env = spec.process().as_ref().and_then(|process| process.env().clone()).unwrap_or_default();
-                add_home(&mut env, home);
+                let env = spec.process().as_ref().and_then(|process| process.env().clone()).unwrap_or_default();
                 native::exec(&path, &args, &env)
             }
             None => Err(ExecutorError::Other("the entrypoint was not validated".to_owned())),
         }
-    }
-}
-
-/// libcontainer looks up the user's home directory; it is used where the environment has none.
-fn add_home(env: &mut Vec<String>, home: Option<&str>) {
-    if let Some(home) = home
-        && !env.iter().any(|entry| entry.starts_with("HOME="))
-    {
-        env.push(format!("HOME={home}"));
     }
 }

@@ -17,37 +17,127 @@ static FILTER: OnceLock<Result<BpfProgram, String>> = OnceLock::new();
 /// System calls that are allowed whatever their arguments.
 const PLAIN: &[libc::c_long] = &[
     // Files.
-    libc::SYS_read, libc::SYS_write, libc::SYS_readv, libc::SYS_writev, libc::SYS_pread64, libc::SYS_pwrite64,
-    libc::SYS_preadv, libc::SYS_pwritev, libc::SYS_close, libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx,
-    libc::SYS_lseek, libc::SYS_openat, libc::SYS_unlinkat, libc::SYS_mkdirat, libc::SYS_renameat, libc::SYS_renameat2,
-    libc::SYS_linkat, libc::SYS_symlinkat, libc::SYS_readlinkat, libc::SYS_faccessat, libc::SYS_faccessat2,
-    libc::SYS_utimensat, libc::SYS_ftruncate, libc::SYS_fallocate, libc::SYS_fadvise64, libc::SYS_fsync,
-    libc::SYS_fdatasync, libc::SYS_fcntl, libc::SYS_dup, libc::SYS_dup3, libc::SYS_getdents64, libc::SYS_fstatfs,
-    libc::SYS_sendfile, libc::SYS_copy_file_range, libc::SYS_getcwd,
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_preadv,
+    libc::SYS_pwritev,
+    libc::SYS_close,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_lseek,
+    libc::SYS_openat,
+    libc::SYS_unlinkat,
+    libc::SYS_mkdirat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_linkat,
+    libc::SYS_symlinkat,
+    libc::SYS_readlinkat,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_utimensat,
+    libc::SYS_ftruncate,
+    libc::SYS_fallocate,
+    libc::SYS_fadvise64,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_fcntl,
+    libc::SYS_dup,
+    libc::SYS_dup3,
+    libc::SYS_getdents64,
+    libc::SYS_fstatfs,
+    libc::SYS_sendfile,
+    libc::SYS_copy_file_range,
+    libc::SYS_getcwd,
     // Waiting and time.
-    libc::SYS_ppoll, libc::SYS_pselect6, libc::SYS_epoll_create1, libc::SYS_epoll_ctl, libc::SYS_epoll_pwait,
-    libc::SYS_timerfd_create, libc::SYS_timerfd_settime, libc::SYS_timerfd_gettime, libc::SYS_clock_gettime,
-    libc::SYS_clock_getres, libc::SYS_clock_nanosleep, libc::SYS_nanosleep, libc::SYS_gettimeofday, libc::SYS_eventfd2,
-    libc::SYS_sched_yield, libc::SYS_futex, libc::SYS_restart_syscall, libc::SYS_pipe2,
+    libc::SYS_ppoll,
+    libc::SYS_pselect6,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_timerfd_create,
+    libc::SYS_timerfd_settime,
+    libc::SYS_timerfd_gettime,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_gettimeofday,
+    libc::SYS_eventfd2,
+    libc::SYS_sched_yield,
+    libc::SYS_futex,
+    libc::SYS_restart_syscall,
+    libc::SYS_pipe2,
     // Sockets; which ones can be made is restricted below.
-    libc::SYS_bind, libc::SYS_listen, libc::SYS_accept, libc::SYS_accept4, libc::SYS_connect, libc::SYS_sendto,
-    libc::SYS_recvfrom, libc::SYS_sendmsg, libc::SYS_recvmsg, libc::SYS_sendmmsg, libc::SYS_recvmmsg,
-    libc::SYS_getsockopt, libc::SYS_setsockopt, libc::SYS_getsockname, libc::SYS_getpeername, libc::SYS_shutdown,
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_connect,
+    libc::SYS_sendto,
+    libc::SYS_recvfrom,
+    libc::SYS_sendmsg,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmmsg,
+    libc::SYS_recvmmsg,
+    libc::SYS_getsockopt,
+    libc::SYS_setsockopt,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+    libc::SYS_shutdown,
     // Memory that is not executable, see below for the rest.
-    libc::SYS_munmap, libc::SYS_mremap, libc::SYS_madvise, libc::SYS_brk, libc::SYS_membarrier,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    libc::SYS_membarrier,
     // The process itself.
-    libc::SYS_getrandom, libc::SYS_rt_sigaction, libc::SYS_rt_sigprocmask, libc::SYS_rt_sigreturn,
-    libc::SYS_sigaltstack, libc::SYS_getpid, libc::SYS_gettid, libc::SYS_getuid, libc::SYS_geteuid, libc::SYS_getgid,
-    libc::SYS_getegid, libc::SYS_tgkill, libc::SYS_uname, libc::SYS_sysinfo, libc::SYS_exit, libc::SYS_exit_group,
-    libc::SYS_rseq, libc::SYS_set_robust_list, libc::SYS_sched_getaffinity,
+    libc::SYS_getrandom,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getegid,
+    libc::SYS_tgkill,
+    libc::SYS_uname,
+    libc::SYS_sysinfo,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_rseq,
+    libc::SYS_set_robust_list,
+    libc::SYS_sched_getaffinity,
 ];
 
 /// Older forms of the same calls, which arm64 does not have.
 #[cfg(target_arch = "x86_64")]
 const LEGACY: &[libc::c_long] = &[
-    libc::SYS_open, libc::SYS_stat, libc::SYS_lstat, libc::SYS_access, libc::SYS_poll, libc::SYS_select,
-    libc::SYS_epoll_wait, libc::SYS_dup2, libc::SYS_unlink, libc::SYS_rmdir, libc::SYS_mkdir, libc::SYS_rename,
-    libc::SYS_readlink, libc::SYS_time, libc::SYS_getdents, libc::SYS_epoll_create, libc::SYS_pipe,
+    libc::SYS_open,
+    libc::SYS_stat,
+    libc::SYS_lstat,
+    libc::SYS_access,
+    libc::SYS_poll,
+    libc::SYS_select,
+    libc::SYS_epoll_wait,
+    libc::SYS_dup2,
+    libc::SYS_unlink,
+    libc::SYS_rmdir,
+    libc::SYS_mkdir,
+    libc::SYS_rename,
+    libc::SYS_readlink,
+    libc::SYS_time,
+    libc::SYS_getdents,
+    libc::SYS_epoll_create,
+    libc::SYS_pipe,
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const LEGACY: &[libc::c_long] = &[];
@@ -74,7 +164,8 @@ fn program() -> Result<&'static BpfProgram, String> {
 
 fn compile() -> Result<BpfProgram, Box<dyn std::error::Error>> {
     let eperm = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let filter = SeccompFilter::new(rules()?, eperm, SeccompAction::Allow, TargetArch::try_from(std::env::consts::ARCH)?)?;
+    let filter =
+        SeccompFilter::new(rules()?, eperm, SeccompAction::Allow, TargetArch::try_from(std::env::consts::ARCH)?)?;
     Ok(filter.try_into()?)
 }
 
@@ -117,7 +208,13 @@ mod tests {
         match unsafe { fork() }.unwrap() {
             ForkResult::Child => {
                 let failed = install().is_err();
-                let code = if failed { 255 } else if call() < 0 { nix::errno::Errno::last_raw() } else { 0 };
+                let code = if failed {
+                    255
+                } else if call() < 0 {
+                    nix::errno::Errno::last_raw()
+                } else {
+                    0
+                };
                 // SAFETY: ends the child without running the test harness's destructors.
                 unsafe { libc::_exit(code) }
             }
@@ -139,7 +236,10 @@ mod tests {
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_keyctl, 0, 0, 0, 0, 0) }), libc::EPERM);
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) }), libc::EPERM);
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_ioctl, 0, libc::TIOCSTI, 0) }), libc::EPERM);
-        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_socket, libc::AF_PACKET, libc::SOCK_RAW, 0) }), libc::EPERM);
+        assert_eq!(
+            errno_of(|| unsafe { libc::syscall(libc::SYS_socket, libc::AF_PACKET, libc::SOCK_RAW, 0) }),
+            libc::EPERM
+        );
     }
 
     #[test]
@@ -152,10 +252,7 @@ mod tests {
         }
         assert_eq!(errno_of(|| map(libc::PROT_READ | libc::PROT_WRITE).min(0)), 0);
         assert_eq!(errno_of(|| map(libc::PROT_READ | libc::PROT_EXEC)), libc::EPERM);
-        assert_eq!(
-            errno_of(|| unsafe { libc::syscall(libc::SYS_mprotect, 0, 4096, libc::PROT_EXEC) }),
-            libc::EPERM
-        );
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_mprotect, 0, 4096, libc::PROT_EXEC) }), libc::EPERM);
     }
 
     #[test]

@@ -77,7 +77,9 @@ fn fix_lookup_order() {
     unsafe extern "C" {
         fn __nss_configure_lookup(database: *const libc::c_char, services: *const libc::c_char) -> libc::c_int;
     }
-    for (database, services) in [(c"hosts", c"files dns"), (c"services", c"files"), (c"protocols", c"files")] {
+    let files = [c"passwd", c"group", c"shadow", c"services", c"protocols", c"networks", c"netgroup", c"initgroups"];
+    let databases = files.into_iter().map(|database| (database, c"files")).chain([(c"hosts", c"files dns")]);
+    for (database, services) in databases {
         // SAFETY: both strings are static; the process has one thread.
         if unsafe { __nss_configure_lookup(database.as_ptr(), services.as_ptr()) } != 0 {
             log::warn!("cannot fix the lookup order of {database:?}");

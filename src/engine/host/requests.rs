@@ -5,7 +5,8 @@ use std::{fs, io, os::fd::OwnedFd, rc::Rc};
 use anyhow::Result;
 use nix::{sys::signal::Signal, unistd::Pid};
 use wasmedge_shim_protocol::{
-    ContainerKey, Create, Deleted, Failure, FailureKind, FromHost, Outcome, Pidfd, Reply, Request, StdioPresence, ToHost,
+    ContainerKey, Create, Deleted, Failure, FailureKind, FromHost, Outcome, Pidfd, Reply, Request, StdioPresence,
+    ToHost,
 };
 
 use super::{
@@ -191,7 +192,8 @@ impl Host {
 
     /// Kills what a dead worker has left that is in no cgroup yet: children of ours in its process group.
     fn kill_group(&self, group: Pid) {
-        let children = fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id())).unwrap_or_default();
+        let children =
+            fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id())).unwrap_or_default();
         for pid in children.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok()) {
             let belongs = nix::unistd::getpgid(Some(Pid::from_raw(pid))) == Ok(group);
             if belongs && !self.containers.is_init(pid) {
@@ -215,7 +217,11 @@ fn with_known_status(reply: Reply, container: Option<&Container>) -> Reply {
 /// The three standard streams, `/dev/null` where none was sent.
 fn arrange_stdio(presence: StdioPresence, fds: Vec<OwnedFd>) -> io::Result<[OwnedFd; 3]> {
     if fds.len() != presence.count() {
-        return Err(io::Error::other(format!("{} stdio descriptors were announced, {} came", presence.count(), fds.len())));
+        return Err(io::Error::other(format!(
+            "{} stdio descriptors were announced, {} came",
+            presence.count(),
+            fds.len()
+        )));
     }
     let mut fds = fds.into_iter();
     let mut stream = |present| match if present { fds.next() } else { None } {

@@ -81,7 +81,10 @@ pub fn remove(directories: &[PathBuf]) -> io::Result<()> {
     for directory in directories {
         while let Err(error) = remove_tree(directory) {
             if error.raw_os_error() != Some(libc::EBUSY) || Instant::now() > deadline {
-                return Err(io::Error::new(error.kind(), format!("cannot remove cgroup {}: {error}", directory.display())));
+                return Err(io::Error::new(
+                    error.kind(),
+                    format!("cannot remove cgroup {}: {error}", directory.display()),
+                ));
             }
             kill_all(directory);
             thread::sleep(Duration::from_millis(1));
@@ -119,7 +122,11 @@ fn remove_tree(directory: &Path) -> io::Result<()> {
 
 fn children(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 #[cfg(test)]

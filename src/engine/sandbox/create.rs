@@ -24,7 +24,10 @@ use crate::guest::{self, Entrypoint, GuestExecutor, Reporter, Sandbox};
 /// # Errors
 /// After one, nothing is left of the container.
 pub fn create(
-    location: &Location, request: &Create, stdio: [OwnedFd; 3], reporter: Reporter,
+    location: &Location,
+    request: &Create,
+    stdio: [OwnedFd; 3],
+    reporter: Reporter,
 ) -> Result<Reply, Failure> {
     let state = State::new(location, &request.key);
     state.make().map_err(|error| match error.kind() {
@@ -50,6 +53,8 @@ fn build(state: &State, request: &Create, stdio: [OwnedFd; 3], reporter: Reporte
     let root = spec.root().as_ref().context("the spec has no root")?.path().clone();
     make_working_directory(&spec, &root)?;
     give_to_user(&spec, &stdio)?;
+    let passwd = lookup::open(&spec, &root, Path::new("/etc/passwd")).and_then(io::read_to_string);
+    translate::set_home(&mut spec, &passwd.unwrap_or_default());
 
     let proc = File::open("/proc").context("cannot open /proc")?;
     let module = is_module(&spec, &root)?.then(|| translate::for_module(&mut spec));

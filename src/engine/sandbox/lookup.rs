@@ -33,7 +33,8 @@ pub fn open(spec: &Spec, root: &Path, path: &Path) -> io::Result<File> {
 
 fn bind_source(mount: &Mount) -> Option<PathBuf> {
     let options = mount.options().as_deref().unwrap_or_default();
-    let bind = mount.typ().as_deref() == Some("bind") || options.iter().any(|option| option == "bind" || option == "rbind");
+    let bind =
+        mount.typ().as_deref() == Some("bind") || options.iter().any(|option| option == "bind" || option == "rbind");
     if bind { mount.source().clone() } else { None }
 }
 

@@ -71,7 +71,11 @@ fn mount_one(one: &RootfsMount, target: &Path) -> Result<()> {
     if options.data.len() > MAX_DATA && one.fstype == "overlay" {
         options.data = shorten_overlay(&options.data)?;
     }
-    ensure!(options.data.len() <= MAX_DATA, "its options take {} bytes, the kernel reads {MAX_DATA}", options.data.len());
+    ensure!(
+        options.data.len() <= MAX_DATA,
+        "its options take {} bytes, the kernel reads {MAX_DATA}",
+        options.data.len()
+    );
     let fstype = (!one.fstype.is_empty()).then_some(one.fstype.as_str());
     let data = (!options.data.is_empty()).then_some(options.data.as_str());
     mount(Some(one.source.as_str()), target, fstype, options.flags, data)?;
@@ -86,12 +90,20 @@ fn mount_one(one: &RootfsMount, target: &Path) -> Result<()> {
 /// directory.
 fn shorten_overlay(data: &str) -> Result<String> {
     let (lower, rest): (Vec<&str>, Vec<&str>) = data.split(',').partition(|option| option.starts_with("lowerdir="));
-    let layers: Vec<&Path> = lower.iter().flat_map(|option| option["lowerdir=".len()..].split(':')).map(Path::new).collect();
+    let layers: Vec<&Path> =
+        lower.iter().flat_map(|option| option["lowerdir=".len()..].split(':')).map(Path::new).collect();
     let parent = common_parent(&layers).context("its layers have no common parent directory")?;
     std::env::set_current_dir(&parent).with_context(|| format!("cannot enter {}", parent.display()))?;
-    let names: Vec<_> =
-        layers.iter().filter_map(|layer| layer.strip_prefix(&parent).ok()).map(|layer| layer.to_string_lossy()).collect();
-    Ok([format!("lowerdir={}", names.join(":"))].into_iter().chain(rest.into_iter().map(str::to_owned)).collect::<Vec<_>>().join(","))
+    let names: Vec<_> = layers
+        .iter()
+        .filter_map(|layer| layer.strip_prefix(&parent).ok())
+        .map(|layer| layer.to_string_lossy())
+        .collect();
+    Ok([format!("lowerdir={}", names.join(":"))]
+        .into_iter()
+        .chain(rest.into_iter().map(str::to_owned))
+        .collect::<Vec<_>>()
+        .join(","))
 }
 
 fn common_parent(paths: &[&Path]) -> Option<PathBuf> {

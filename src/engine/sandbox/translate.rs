@@ -70,6 +70,21 @@ pub fn absolute_root(spec: &mut Spec, bundle: &Path) {
     }
 }
 
+/// Adds `HOME` where the environment has none, from the container's own `passwd` file (passwd(5)). libcontainer would
+/// ask the C library instead, which follows the image's `nsswitch.conf` into libraries of the image.
+pub fn set_home(spec: &mut Spec, passwd: &str) {
+    let Some(process) = spec.process_mut() else { return };
+    let mut env = process.env().clone().unwrap_or_default();
+    if env.iter().any(|entry| entry.starts_with("HOME=")) {
+        return;
+    }
+    let uid = process.user().uid().to_string();
+    let entries = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let home = entries.filter(|fields| fields.get(2) == Some(&uid.as_str())).find_map(|fields| fields.get(5).copied());
+    env.push(format!("HOME={}", home.filter(|home| !home.is_empty()).unwrap_or("/")));
+    process.set_env(Some(env));
+}
+
 /// Bounds for a module from the container's resources.
 pub fn limits(spec: &Spec) -> Limits {
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
@@ -80,7 +95,7 @@ pub fn limits(spec: &Spec) -> Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oci_spec::runtime::{LinuxIdMappingBuilder, LinuxMemoryBuilder, LinuxResourcesBuilder};
+    use oci_spec::runtime::{LinuxIdMappingBuilder, LinuxMemoryBuilder, LinuxResourcesBuilder, UserBuilder};
 
     #[test]
     fn a_module_does_not_see_proc_and_sys_but_keeps_its_other_mounts() {
@@ -89,7 +104,10 @@ mod tests {
         let destinations: Vec<_> =
             spec.mounts().as_ref().unwrap().iter().map(|mount| mount.destination().display().to_string()).collect();
         assert!(destinations.contains(&"/dev".to_owned()) && destinations.contains(&"/dev/shm".to_owned()));
-        assert!(!destinations.iter().any(|path| path.starts_with("/proc") || path.starts_with("/sys")), "{destinations:?}");
+        assert!(
+            !destinations.iter().any(|path| path.starts_with("/proc") || path.starts_with("/sys")),
+            "{destinations:?}"
+        );
     }
 
     #[test]
@@ -101,8 +119,27 @@ mod tests {
     }
 
     #[test]
+    fn home_comes_from_the_containers_passwd_file_unless_it_is_set() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\napp:x:1000:1000::/srv:/bin/sh\n";
+        let home = |uid: u32, env: &[&str], passwd: &str| {
+            let mut spec = Spec::default();
+            let process = spec.process_mut().as_mut().unwrap();
+            process.set_user(UserBuilder::default().uid(uid).build().unwrap());
+            process.set_env(Some(env.iter().map(ToString::to_string).collect()));
+            set_home(&mut spec, passwd);
+            spec.process().as_ref().unwrap().env().clone().unwrap().last().cloned().unwrap()
+        };
+        assert_eq!(home(0, &["A=1"], passwd), "HOME=/root");
+        assert_eq!(home(1000, &[], passwd), "HOME=/srv");
+        assert_eq!(home(7, &[], passwd), "HOME=/");
+        assert_eq!(home(0, &["HOME=/x"], passwd), "HOME=/x");
+        assert_eq!(home(0, &[], ""), "HOME=/");
+    }
+
+    #[test]
     fn groups_are_numbered_as_on_the_node() {
-        let mapping = LinuxIdMappingBuilder::default().container_id(0u32).host_id(100_000u32).size(10u32).build().unwrap();
+        let mapping =
+            LinuxIdMappingBuilder::default().container_id(0u32).host_id(100_000u32).size(10u32).build().unwrap();
         assert_eq!(on_the_node(7, None), Some(7));
         assert_eq!(on_the_node(7, Some(&[mapping])), Some(100_007));
         assert_eq!(on_the_node(10, Some(&[mapping])), None);
@@ -111,7 +148,12 @@ mod tests {
     #[test]
     fn the_memory_limit_becomes_the_modules_bound() {
         let mut spec = Spec::default();
-        let with = |limit| LinuxResourcesBuilder::default().memory(LinuxMemoryBuilder::default().limit(limit).build().unwrap()).build().unwrap();
+        let with = |limit| {
+            LinuxResourcesBuilder::default()
+                .memory(LinuxMemoryBuilder::default().limit(limit).build().unwrap())
+                .build()
+                .unwrap()
+        };
         spec.linux_mut().as_mut().unwrap().set_resources(Some(with(64 << 20)));
         assert_eq!(limits(&spec).memory, Some(64 << 20));
         spec.linux_mut().as_mut().unwrap().set_resources(Some(with(-1)));

@@ -3,12 +3,14 @@
 //! The C API is called directly: the SDK's `Executor` hooks every host call with two `sigprocmask` calls, its `Store`
 //! cannot carry statistics, and neither tells the cause of a failure, which WasmEdge gives to its log only.
 
+mod compiler;
 mod config;
 mod diagnostics;
 mod names;
 mod program;
 mod sections;
 
+pub use compiler::{Optimization, compile};
 pub use config::Limits;
 pub use program::{Ending, Program, World};
 pub use sections::{Kind, classify};
@@ -19,11 +21,13 @@ use wasmedge_sys::ffi;
 pub fn warm_up() {
     diagnostics::install();
     // The smallest module with a start function: magic, version, one type, one function, one export, one body.
-    const HELLO: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
-    let warmed = Program::load(HELLO, "_start", &Limits::default()).and_then(|program| match program.run(&World::default()) {
-        Ending::Exited(0) => Ok(()),
-        other => Err(format!("{other:?}")),
-    });
+    const HELLO: &[u8] =
+        b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
+    let warmed =
+        Program::load(HELLO, "_start", &Limits::default()).and_then(|program| match program.run(&World::default()) {
+            Ending::Exited(0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
     if let Err(cause) = warmed {
         log::warn!("WasmEdge did not run the built-in module: {cause}");
     }

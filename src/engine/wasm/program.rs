@@ -6,7 +6,7 @@ use super::{
     config::{Config, Limits},
     diagnostics,
     names::{CStrings, text, view},
-    sections::{Kind, carries_native_code, classify},
+    sections::{Kind, carries_native_code, classify, has_64_bit_memory},
 };
 
 /// What the guest sees of the world, in WASI's terms.
@@ -46,10 +46,11 @@ impl Program {
     pub fn load(bytes: &[u8], function: &str, limits: &Limits) -> Result<Self, String> {
         diagnostics::install();
         refuse_what_is_no_module(bytes)?;
-        let config = Config::new(limits);
+        let config = Config::new();
+        let before = heap_in_use();
         let module = parse(&config, bytes)?;
-        let program =
-            Self { module, wasi: create_wasi(&World::default())?, function: function.to_owned(), config };
+        config.limit(limits, heap_in_use().saturating_sub(before));
+        let program = Self { module, wasi: create_wasi(&World::default())?, function: function.to_owned(), config };
         program.validate()?;
         program.check_imports()?;
         program.check_function()?;
@@ -117,7 +118,13 @@ impl Program {
         // the call that copies them. An entry function has no parameters, and room for its results is given.
         unsafe {
             ffi::WasmEdge_ModuleInstanceInitWASI(
-                self.wasi, args.as_ptr(), args.len(), env.as_ptr(), env.len(), preopens.as_ptr(), preopens.len(),
+                self.wasi,
+                args.as_ptr(),
+                args.len(),
+                env.as_ptr(),
+                env.len(),
+                preopens.as_ptr(),
+                preopens.len(),
             );
             let store = ffi::WasmEdge_StoreCreate();
             let executor = ffi::WasmEdge_ExecutorCreate(self.config.as_ptr(), std::ptr::null_mut());
@@ -131,8 +138,14 @@ impl Program {
                 let signature = ffi::WasmEdge_FunctionInstanceGetFunctionType(function);
                 let results = ffi::WasmEdge_FunctionTypeGetReturnsLength(signature);
                 let mut returns = Vec::<ffi::WasmEdge_Value>::with_capacity(results as usize);
-                result =
-                    ffi::WasmEdge_ExecutorInvoke(executor, function, std::ptr::null(), 0, returns.as_mut_ptr(), results);
+                result = ffi::WasmEdge_ExecutorInvoke(
+                    executor,
+                    function,
+                    std::ptr::null(),
+                    0,
+                    returns.as_mut_ptr(),
+                    results,
+                );
             }
             self.ending(result)
         }
@@ -151,11 +164,14 @@ impl Program {
     }
 }
 
-/// The causes that deserve better words than "magic header not detected".
-fn refuse_what_is_no_module(bytes: &[u8]) -> Result<(), String> {
+/// Whether `bytes` are a module that may be loaded: the causes that deserve better words than "magic header not detected".
+pub(super) fn refuse_what_is_no_module(bytes: &[u8]) -> Result<(), String> {
     match classify(bytes) {
         Kind::Module if carries_native_code(bytes) => {
             Err("it carries native code (a custom section \"wasmedge\"), which is not accepted from an image".into())
+        }
+        Kind::Module if has_64_bit_memory(bytes) => {
+            Err("it has a 64-bit memory (the memory64 proposal), which is not supported".into())
         }
         Kind::Module => Ok(()),
         Kind::Component => Err("it is a WebAssembly component; only modules (wasm32-wasip1) can be run".into()),
@@ -179,19 +195,30 @@ fn parse(config: &Config, bytes: &[u8]) -> Result<*mut ffi::WasmEdge_ASTModuleCo
     Ok(module)
 }
 
+/// Bytes that this process has allocated.
+fn heap_in_use() -> u64 {
+    // SAFETY: reads the allocator's counters.
+    let info = unsafe { libc::mallinfo2() };
+    (info.uordblks + info.hblkhd) as u64
+}
+
 fn create_wasi(world: &World) -> Result<*mut ffi::WasmEdge_ModuleInstanceContext, String> {
-    let (args, env, preopens) =
-        (CStrings::new(&world.args), CStrings::new(&world.env), CStrings::new(&world.preopens));
+    let (args, env, preopens) = (CStrings::new(&world.args), CStrings::new(&world.env), CStrings::new(&world.preopens));
     // SAFETY: the strings are copied during the call.
     let wasi = unsafe {
         ffi::WasmEdge_ModuleInstanceCreateWASI(
-            args.as_ptr(), args.len(), env.as_ptr(), env.len(), preopens.as_ptr(), preopens.len(),
+            args.as_ptr(),
+            args.len(),
+            env.as_ptr(),
+            env.len(),
+            preopens.as_ptr(),
+            preopens.len(),
         )
     };
     if wasi.is_null() { Err("WasmEdge could not create its WASI module".into()) } else { Ok(wasi) }
 }
 
-fn check(result: ffi::WasmEdge_Result) -> Result<(), String> {
+pub(super) fn check(result: ffi::WasmEdge_Result) -> Result<(), String> {
     // SAFETY: looks at the value only.
     if unsafe { ffi::WasmEdge_ResultOK(result) } { Ok(()) } else { Err(diagnostics::explain(result)) }
 }

@@ -6,6 +6,10 @@
 /// The custom section in which WasmEdge keeps native code.
 const NATIVE_CODE_SECTION: &[u8] = b"wasmedge";
 
+/// Section ids.
+const CUSTOM: u8 = 0;
+const MEMORY: u8 = 5;
+
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -36,16 +40,25 @@ pub fn classify(bytes: &[u8]) -> Kind {
 /// Whether a module brings native code along (WasmEdge's "universal" format). A module whose section headers cannot
 /// be followed carries none that WasmEdge could find.
 pub fn carries_native_code(module: &[u8]) -> bool {
+    sections(module).any(|(id, body)| id == CUSTOM && custom_section_name(body) == Some(NATIVE_CODE_SECTION))
+}
+
+/// Whether a module defines a memory with 64-bit addresses: bit 2 of its limits' flags.
+pub fn has_64_bit_memory(module: &[u8]) -> bool {
+    let memories = sections(module).find(|(id, _)| *id == MEMORY).and_then(|(_, body)| leb128(body));
+    memories.is_some_and(|(count, limits)| count > 0 && limits.first().is_some_and(|flags| flags & 4 != 0))
+}
+
+/// Ids and bodies of the sections, up to where their headers can be followed.
+fn sections(module: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut rest = module.get(8..).unwrap_or_default();
-    while let Some((&id, after_id)) = rest.split_first() {
-        let Some((size, body)) = leb128(after_id) else { return false };
-        let Some((section, following)) = body.split_at_checked(size) else { return false };
-        if id == 0 && custom_section_name(section) == Some(NATIVE_CODE_SECTION) {
-            return true;
-        }
+    std::iter::from_fn(move || {
+        let (&id, after_id) = rest.split_first()?;
+        let (size, body) = leb128(after_id)?;
+        let (section, following) = body.split_at_checked(size)?;
         rest = following;
-    }
-    false
+        Some((id, section))
+    })
 }
 
 fn custom_section_name(section: &[u8]) -> Option<&[u8]> {
@@ -100,11 +113,20 @@ mod tests {
         assert!(!carries_native_code(&with_section(1, b"\x08wasmedge")));
     }
 
+    #[test]
+    fn a_64_bit_memory_is_told_from_a_32_bit_one() {
+        assert!(has_64_bit_memory(&with_section(5, b"\x01\x04\x01")));
+        assert!(!has_64_bit_memory(&with_section(5, b"\x01\x00\x01")));
+        assert!(!has_64_bit_memory(HEADER));
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
             classify(&bytes);
-            carries_native_code(&[HEADER, &bytes].concat());
+            let module = [HEADER, &bytes].concat();
+            carries_native_code(&module);
+            has_64_bit_memory(&module);
         }
     }
 }

@@ -38,11 +38,7 @@ fn create() -> impl Strategy<Value = Create> {
 }
 
 fn request() -> impl Strategy<Value = Request> {
-    prop_oneof![
-        create().prop_map(Request::Create),
-        key().prop_map(Request::Start),
-        key().prop_map(Request::Delete)
-    ]
+    prop_oneof![create().prop_map(Request::Create), key().prop_map(Request::Start), key().prop_map(Request::Delete)]
 }
 
 proptest! {

@@ -19,8 +19,8 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 use wasmedge_shim_protocol::{
-    Channel, ContainerKey, Create, Created, Deleted, Error as ChannelError, Exit, Failure, FromHost, Outcome, Pidfd, Reply,
-    Request, ToHost, check_hello,
+    Channel, ContainerKey, Create, Created, Deleted, Error as ChannelError, Exit, Failure, FromHost, Outcome, Pidfd,
+    Reply, Request, ToHost, check_hello,
 };
 
 use super::{Launcher, PROGRAM};
@@ -63,12 +63,7 @@ impl EngineClient {
     /// A client that starts its host by `launcher`. News go to the receiver.
     pub fn new(launcher: Launcher) -> (Self, mpsc::UnboundedReceiver<Notice>) {
         let (notices, receiver) = mpsc::unbounded_channel();
-        let client = Self {
-            launcher,
-            connection: tokio::sync::Mutex::new(None),
-            notices,
-            next_id: AtomicU64::new(1),
-        };
+        let client = Self { launcher, connection: tokio::sync::Mutex::new(None), notices, next_id: AtomicU64::new(1) };
         (client, receiver)
     }
 

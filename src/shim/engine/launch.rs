@@ -121,7 +121,11 @@ impl Launcher {
             Ok(_) => bail!("the engine {} did not start: {}", engine.display(), last_line(&mut log, before)),
             Err(_) => {
                 child.start_kill()?;
-                bail!("the engine {} was not ready after {START_TIMEOUT:?}; see {}", engine.display(), log_path.display())
+                bail!(
+                    "the engine {} was not ready after {START_TIMEOUT:?}; see {}",
+                    engine.display(),
+                    log_path.display()
+                )
             }
         }
     }

@@ -12,11 +12,7 @@ use containerd_shim::{
     },
 };
 use log::warn;
-use nix::{
-    errno::Errno,
-    sys::signal::Signal,
-    unistd::Pid,
-};
+use nix::{errno::Errno, sys::signal::Signal, unistd::Pid};
 use wasmedge_shim_protocol::{ContainerKey, Create, ExitStatus, RootfsMount};
 
 use super::{
@@ -40,6 +36,7 @@ impl Shared {
         if !request.checkpoint.is_empty() {
             return Err(TaskError::unimplemented("a Wasm container cannot be restored from a checkpoint"));
         }
+        let _creating = self.creating.read().await;
         self.tasks.reserve(&request.id)?;
         let created = self.create_reserved(namespace, &request).await;
         match created {

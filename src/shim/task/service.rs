@@ -8,12 +8,13 @@ use containerd_shim::{
     api::{
         CheckpointTaskRequest, CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest, CreateTaskResponse,
         DeleteRequest, DeleteResponse, Empty, ExecProcessRequest, KillRequest, PauseRequest, PidsRequest, PidsResponse,
-        ResizePtyRequest, ResumeRequest, ShutdownRequest, StartRequest, StartResponse, StateRequest,
-        StateResponse, StatsRequest, StatsResponse, UpdateTaskRequest, WaitRequest, WaitResponse,
+        ResizePtyRequest, ResumeRequest, ShutdownRequest, StartRequest, StartResponse, StateRequest, StateResponse,
+        StatsRequest, StatsResponse, UpdateTaskRequest, WaitRequest, WaitResponse,
     },
     protos::types::task::ProcessInfo,
 };
 use log::{debug, info};
+use tokio::sync::RwLock;
 
 use super::tasks::{Shared, Task, Tasks, follow};
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
     error::{Result, TaskError},
     events::{Publisher, timestamp},
     stats,
+    trim::Activity,
 };
 
 /// The service of one shim.
@@ -28,15 +30,23 @@ pub struct TaskService {
     namespace: String,
     shared: Shared,
     exit: Arc<ExitSignal>,
+    activity: Activity,
 }
 
 impl TaskService {
     /// Serves the containers of `namespace`, with the engine that `launcher` starts; `exit` is signalled when the last one is gone and containerd says so.
-    pub fn new(namespace: &str, launcher: Launcher, publisher: Arc<Publisher>, exit: Arc<ExitSignal>) -> Self {
+    pub fn new(
+        namespace: &str,
+        launcher: Launcher,
+        publisher: Arc<Publisher>,
+        exit: Arc<ExitSignal>,
+        activity: Activity,
+    ) -> Self {
         let (engine, notices) = EngineClient::new(launcher);
         let tasks = Arc::new(Tasks::default());
         tokio::spawn(follow(tasks.clone(), publisher.clone(), notices));
-        Self { namespace: namespace.to_owned(), shared: Shared { tasks, engine, publisher }, exit }
+        let shared = Shared { tasks, engine, publisher, creating: RwLock::default() };
+        Self { namespace: namespace.to_owned(), shared, exit, activity }
     }
 
     /// The container that a request is about. Only its init can be meant as long as there is no exec.
@@ -53,12 +63,14 @@ impl TaskService {
 impl containerd_shim::Task for TaskService {
     async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> TtrpcResult<CreateTaskResponse> {
         debug!("create {}", request.id);
+        self.activity.note();
         let pid = self.shared.create(&self.namespace, request).await?;
         Ok(CreateTaskResponse { pid, ..Default::default() })
     }
 
     async fn start(&self, _: &TtrpcContext, request: StartRequest) -> TtrpcResult<StartResponse> {
         debug!("start {}", request.id);
+        self.activity.note();
         self.init(&request.id, &request.exec_id)?;
         let pid = self.shared.start(&request.id).await?;
         Ok(StartResponse { pid, ..Default::default() })
@@ -73,6 +85,7 @@ impl containerd_shim::Task for TaskService {
 
     async fn delete(&self, _: &TtrpcContext, request: DeleteRequest) -> TtrpcResult<DeleteResponse> {
         debug!("delete {}", request.id);
+        drop(self.shared.creating.write().await);
         self.init(&request.id, &request.exec_id)?;
         let (pid, status) = self.shared.delete(&request.id).await?;
         let mut response = DeleteResponse::new();
@@ -138,6 +151,7 @@ impl containerd_shim::Task for TaskService {
     }
 
     async fn shutdown(&self, _: &TtrpcContext, request: ShutdownRequest) -> TtrpcResult<Empty> {
+        let _none_creating = self.shared.creating.write().await;
         if self.shared.tasks.is_empty() || request.now {
             info!("shutdown");
             self.exit.signal();

@@ -56,7 +56,13 @@ pub struct Task {
 impl Task {
     /// A container that was just created.
     pub fn new(
-        key: ContainerKey, bundle: String, stdio: Stdio, io: IoTasks, pid: u32, pidfd: Pidfd, cgroups: Cgroups,
+        key: ContainerKey,
+        bundle: String,
+        stdio: Stdio,
+        io: IoTasks,
+        pid: u32,
+        pidfd: Pidfd,
+        cgroups: Cgroups,
     ) -> Self {
         let state = watch::Sender::new(State::Created);
         Self { key, bundle, stdio, io, pid, pidfd, cgroups, turn: tokio::sync::Mutex::new(()), state }
@@ -219,4 +225,7 @@ pub struct Shared {
     pub engine: EngineClient,
     /// containerd's event bus.
     pub publisher: Arc<Publisher>,
+    /// Read-locked while a container is being created. Deletion and shutdown write-lock it: when containerd gives up on
+    /// a creation it deletes at once, and must find what the creation brings forth.
+    pub creating: tokio::sync::RwLock<()>,
 }

@@ -1,0 +1,87 @@
+//! A container's stdout and stderr as containerd's clients make them: FIFOs, read while the container runs.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sys::stat::Mode;
+use tokio::net::unix::pipe;
+use tokio::task::JoinSet;
+
+use crate::sweep::RUN;
+
+/// How long the end of the output may come after the task's deletion.
+const LATE: Duration = Duration::from_secs(10);
+
+/// Two FIFOs in a folder of their own and those who read them; both go with this.
+#[derive(Debug)]
+pub struct Fifos {
+    folder: PathBuf,
+    readers: JoinSet<io::Result<(usize, Vec<u8>)>>,
+}
+
+impl Fifos {
+    /// Makes the FIFOs of container `id` and starts to read.
+    pub fn new(id: &str) -> Result<Self> {
+        let folder = Path::new(RUN).join(id);
+        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        let mut fifos = Self { folder, readers: JoinSet::new() };
+        for (index, path) in [fifos.stdout(), fifos.stderr()].into_iter().enumerate() {
+            let fifo = open(Path::new(&path)).with_context(|| format!("making the FIFO {path}"))?;
+            fifos.readers.spawn(async move { Ok((index, read(&fifo).await?)) });
+        }
+        Ok(fifos)
+    }
+
+    pub fn stdout(&self) -> String {
+        format!("{}/stdout", self.folder.display())
+    }
+
+    pub fn stderr(&self) -> String {
+        format!("{}/stderr", self.folder.display())
+    }
+
+    /// All that was written to stdout and to stderr, once nobody can write any more.
+    pub async fn output(mut self) -> Result<[String; 2]> {
+        let mut output = [String::new(), String::new()];
+        let join = async {
+            while let Some(done) = self.readers.join_next().await {
+                let (index, bytes) = done??;
+                output[index] = String::from_utf8_lossy(&bytes).into_owned();
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(LATE, join).await.context("somebody holds its output open after its deletion")??;
+        Ok(output)
+    }
+}
+
+impl Drop for Fifos {
+    fn drop(&mut self) {
+        // What cannot be removed now is left to the sweep at the end.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn open(path: &Path) -> Result<pipe::Receiver> {
+    nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    Ok(pipe::OpenOptions::new().open_receiver(path)?)
+}
+
+/// Reads to the end. A FIFO that nobody has opened for writing yet looks as if at its end to read(2), not to epoll: so
+/// each read waits for epoll first.
+async fn read(fifo: &pipe::Receiver) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut part = [0; 4096];
+    loop {
+        fifo.readable().await?;
+        match fifo.try_read(&mut part) {
+            Ok(0) => return Ok(bytes),
+            Ok(length) => bytes.extend(&part[..length]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

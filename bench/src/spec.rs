@@ -1,0 +1,91 @@
+//! The OCI spec that containerd's own client makes by default (containerd 2, `pkg/oci`, `populateDefaultUnixSpec` and
+//! `WithDefaultUnixDevices`).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::containerd::NAMESPACE;
+
+const CAPABILITIES: [&str; 14] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FSETID",
+    "CAP_FOWNER",
+    "CAP_MKNOD",
+    "CAP_NET_RAW",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETFCAP",
+    "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SYS_CHROOT",
+    "CAP_KILL",
+    "CAP_AUDIT_WRITE",
+];
+
+/// What differs between containers.
+#[derive(Clone, Debug)]
+pub struct Process<'a> {
+    pub args: &'a [String],
+    pub env: &'a [String],
+    pub working_dir: &'a str,
+    pub annotations: &'a BTreeMap<String, String>,
+}
+
+/// The spec of the container `id`: new pid, ipc, uts, mount and network namespaces, its own cgroup below our namespace's.
+pub fn spec(id: &str, process: &Process) -> Value {
+    let namespaces = ["pid", "ipc", "uts", "mount", "network"].map(|kind| json!({ "type": kind }));
+    json!({
+        "ociVersion": "1.2.1",
+        "process": {
+            "user": { "uid": 0, "gid": 0, "additionalGids": [0] },
+            "args": process.args,
+            "env": process.env,
+            "cwd": process.working_dir,
+            "capabilities": { "bounding": CAPABILITIES, "effective": CAPABILITIES, "permitted": CAPABILITIES },
+            "rlimits": [{ "type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024 }],
+            "noNewPrivileges": true,
+        },
+        "root": { "path": "rootfs" },
+        "mounts": mounts(),
+        "annotations": process.annotations,
+        "linux": {
+            "resources": { "devices": devices() },
+            "cgroupsPath": format!("/{NAMESPACE}/{id}"),
+            "namespaces": namespaces,
+            "maskedPaths": [
+                "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+                "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/sys/devices/virtual/powercap", "/proc/scsi",
+            ],
+            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+        },
+    })
+}
+
+fn mounts() -> Value {
+    let mount = |destination: &str, kind: &str, source: &str, options: &str| {
+        let options: Vec<_> = options.split(' ').collect();
+        json!({ "destination": destination, "type": kind, "source": source, "options": options })
+    };
+    json!([
+        mount("/proc", "proc", "proc", "nosuid noexec nodev"),
+        mount("/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k"),
+        mount("/dev/pts", "devpts", "devpts", "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5"),
+        mount("/dev/shm", "tmpfs", "shm", "nosuid noexec nodev mode=1777 size=65536k"),
+        mount("/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev"),
+        mount("/sys", "sysfs", "sysfs", "nosuid noexec nodev ro"),
+        mount("/run", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k"),
+    ])
+}
+
+/// null, random, full, tty, zero, urandom, console, every pts, ptmx; nothing else.
+fn devices() -> Vec<Value> {
+    let known = [(1, 3), (1, 8), (1, 7), (5, 0), (1, 5), (1, 9), (5, 1)];
+    let allow = |(major, minor): (u32, u32)| json!({ "allow": true, "type": "c", "major": major, "minor": minor, "access": "rwm" });
+    let mut devices = vec![json!({ "allow": false, "access": "rwm" })];
+    devices.extend(known.map(allow));
+    devices.push(json!({ "allow": true, "type": "c", "major": 136, "access": "rwm" }));
+    devices.push(allow((5, 2)));
+    devices
+}
