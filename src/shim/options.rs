@@ -242,7 +242,8 @@ mod tests {
 
         #[test]
         fn booleans_of_any_other_type_are_refused(number: i64) {
-            prop_assert!(Options::from_toml(&format!("SystemdCgroup = {number}")).is_err());
+            let text = format!("SystemdCgroup = {number}");
+            prop_assert!(Options::from_toml(&text).is_err());
         }
     }
 }

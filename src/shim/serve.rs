@@ -19,7 +19,12 @@ use log::{info, warn};
 use tokio::net::{UnixListener, UnixStream};
 use wasmedge_shim_protocol::check_peer;
 
-use crate::{engine::Launcher, events::Publisher, task::TaskService, trim::Activity};
+use crate::{
+    engine::Launcher,
+    events::Publisher,
+    task::{ABANDONED, TaskService},
+    trim::Activity,
+};
 
 /// The service's name in containerd 2, and the one it had before; the messages are the same.
 const TASK_V3: &str = "containerd.task.v3.Task";
@@ -39,12 +44,16 @@ pub async fn serve(flags: &Flags) -> Result<()> {
     let activity = Activity::default();
     tokio::spawn(activity.clone().trim_when_quiet());
     let service = TaskService::new(&flags.namespace, Launcher::remembered(), publisher.clone(), exit.clone(), activity);
+    let tasks = service.tasks();
     let mut server = task_server(trusted(listener), Arc::new(service));
     server.start().await?;
     detach()?;
     info!("serving {}", path.display());
 
-    exit.wait().await;
+    tokio::select! {
+        () = exit.wait() => {}
+        () = tasks.abandoned() => info!("no container for {ABANDONED:?}: leaving"),
+    }
     // The answer to the request that ended it all is still to be sent.
     server.shutdown().await.unwrap_or_else(|error| warn!("shutdown of the server: {error}"));
     publisher.flush().await;

@@ -59,8 +59,9 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// From now on errors that libcontainer logs go to `reporter`.
+/// From now on errors that libcontainer logs, and panics, go to `reporter`.
 pub fn capture_errors(reporter: Reporter) {
+    std::panic::set_hook(Box::new(move |panic| reporter.cause(&format!("internal error: {panic}"), true)));
     // Fails only when called twice in a process.
     let _ = tracing::subscriber::set_global_default(ErrorCapture { reporter });
 }

@@ -143,7 +143,7 @@ const LEGACY: &[libc::c_long] = &[
 const LEGACY: &[libc::c_long] = &[];
 
 /// Terminal and readiness queries. Above all not TIOCSTI, which types into the terminal.
-const IOCTLS: [u64; 4] = [libc::FIONREAD as u64, libc::FIONBIO as u64, libc::TCGETS as u64, libc::TIOCGWINSZ as u64];
+const IOCTLS: [u64; 4] = [libc::FIONREAD, libc::FIONBIO, libc::TCGETS, libc::TIOCGWINSZ];
 
 /// Address families: the guest's own, and what glibc's resolver uses (nscd's socket, a routing query).
 const FAMILIES: [libc::c_int; 4] = [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK];
@@ -194,6 +194,8 @@ fn one_of<const N: usize>(argument: u8, values: [u64; N]) -> Result<Vec<SeccompR
 }
 
 #[cfg(test)]
+// The arguments of the system calls in these tests can only be rejected, or do no harm.
+#[allow(clippy::undocumented_unsafe_blocks)]
 mod tests {
     use super::*;
     use nix::{
@@ -227,7 +229,6 @@ mod tests {
 
     #[test]
     fn what_would_leave_the_sandbox_is_refused() {
-        // SAFETY, here and below: arguments that the kernel can only reject, or that do no harm.
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_execve, 0, 0, 0) }), libc::EPERM);
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_ptrace, 0, 0, 0, 0) }), libc::EPERM);
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_unshare, libc::CLONE_NEWUSER) }), libc::EPERM);

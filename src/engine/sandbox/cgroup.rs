@@ -38,6 +38,27 @@ pub fn directories_of(pid: i32, outsider: &str) -> io::Result<Vec<PathBuf>> {
         .collect())
 }
 
+/// Moves this process to where process `pid` is, in every hierarchy.
+///
+/// # Errors
+/// Where a hierarchy refuses; the others are tried all the same.
+pub fn join(pid: i32) -> io::Result<()> {
+    let hierarchies = hierarchies(&fs::read_to_string("/proc/self/mountinfo")?);
+    let theirs = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    let mine = own_membership()?;
+    let mut joined = Ok(());
+    for (controllers, path) in memberships(&theirs).filter(|theirs| !memberships(&mine).any(|mine| mine == *theirs)) {
+        if let Some(directory) = directory(&hierarchies, controllers, path) {
+            let procs = directory.join("cgroup.procs");
+            // 0 is whoever writes.
+            joined = joined.and(fs::write(&procs, "0").map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot join {}: {error}", directory.display()))
+            }));
+        }
+    }
+    joined
+}
+
 /// This process's own `/proc/self/cgroup`.
 pub fn own_membership() -> io::Result<String> {
     fs::read_to_string("/proc/self/cgroup")

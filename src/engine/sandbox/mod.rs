@@ -11,6 +11,7 @@ mod rootfs;
 mod state;
 mod translate;
 
+pub use cgroup::join as join_cgroups_of;
 pub use create::create;
 pub use delete::delete;
 pub use state::State;

@@ -16,7 +16,7 @@ use tokio::{
     process::Command,
     time::{Instant, sleep, timeout},
 };
-use wasmedge_shim_protocol::{Channel, Location, ensure_private_dir};
+use wasmedge_shim_protocol::{Channel, Location, check_peer, ensure_private_dir};
 
 /// The engine's file name.
 const ENGINE: &str = "wasmedge-engine";
@@ -100,6 +100,7 @@ impl Launcher {
         let mut command = std::process::Command::new(&engine);
         command
             .args(["host".as_ref(), "--socket".as_ref(), socket.as_os_str(), "--engine".as_ref(), engine.as_os_str()])
+            .args(containerd().map(|pid| format!("--beside={pid}")))
             .env_clear()
             .env("PATH", DEFAULT_PATH)
             .envs(std::env::vars_os().filter(|(name, _)| name == "RUST_LOG"))
@@ -129,6 +130,14 @@ impl Launcher {
             }
         }
     }
+}
+
+/// containerd's process id. The host belongs in its cgroup, as the shims do: the shim that starts it may be in a
+/// pod's (`ShimCgroup`), with which the host must not be limited, counted or killed.
+fn containerd() -> Option<i32> {
+    let address = std::env::var("TTRPC_ADDRESS").ok()?;
+    let stream = std::os::unix::net::UnixStream::connect(address.trim_start_matches("unix://")).ok()?;
+    check_peer(&stream).ok().map(|peer| peer.pid).filter(|pid| *pid > 0)
 }
 
 /// Whether a host listens at `socket`.

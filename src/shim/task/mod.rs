@@ -6,3 +6,4 @@ mod state;
 mod tasks;
 
 pub use service::TaskService;
+pub use tasks::ABANDONED;

@@ -49,6 +49,11 @@ impl TaskService {
         Self { namespace: namespace.to_owned(), shared, exit, activity }
     }
 
+    /// The containers.
+    pub fn tasks(&self) -> Arc<Tasks> {
+        self.shared.tasks.clone()
+    }
+
     /// The container that a request is about. Only its init can be meant as long as there is no exec.
     fn init(&self, id: &str, exec_id: &str) -> Result<Arc<Task>> {
         if exec_id.is_empty() {

@@ -17,7 +17,7 @@ use log::warn;
 use tokio::{
     io::unix::AsyncFd,
     sync::{mpsc, watch},
-    time::sleep,
+    time::{sleep, timeout},
 };
 use wasmedge_shim_protocol::{ContainerKey, ExitStatus, Pidfd};
 
@@ -31,6 +31,10 @@ use crate::{
 
 /// Exit status of a process whose end nobody saw; containerd's `UnknownExitStatus`.
 const UNKNOWN: u32 = 255;
+
+/// How long a shim without a container waits for one. containerd forgets a shim when the client of a creation goes
+/// away in the middle of it, and asks nothing of it any more, not even to end.
+pub const ABANDONED: Duration = Duration::from_secs(60);
 
 /// One container.
 pub struct Task {
@@ -113,6 +117,8 @@ impl Task {
 #[derive(Default)]
 pub struct Tasks {
     by_id: Mutex<HashMap<String, Option<Arc<Task>>>>,
+    /// Told at every removal.
+    emptied: watch::Sender<()>,
 }
 
 impl Tasks {
@@ -138,6 +144,7 @@ impl Tasks {
     /// Forgets a container.
     pub fn remove(&self, id: &str) {
         self.lock().remove(id);
+        self.emptied.send_replace(());
     }
 
     /// The container `id`.
@@ -149,6 +156,23 @@ impl Tasks {
     /// Whether there is none, not even one that is being created.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
+    }
+
+    /// Waits until there has been no container for [`ABANDONED`].
+    pub async fn abandoned(&self) {
+        let mut emptied = self.emptied.subscribe();
+        loop {
+            if !self.is_empty() {
+                // The sender lives as long as `self`.
+                let _ = emptied.changed().await;
+                continue;
+            }
+            emptied.mark_unchanged();
+            // A container that came and went meanwhile starts the wait anew.
+            if timeout(ABANDONED, emptied.changed()).await.is_err() && self.is_empty() {
+                return;
+            }
+        }
     }
 
     fn living(&self) -> Vec<Arc<Task>> {
