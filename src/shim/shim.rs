@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use anyhow::Context;
 use async_trait::async_trait;
 use containerd_shim::{
     Config, DeleteResponse, Error, Flags, Result, StartOpts,
@@ -36,19 +37,14 @@ impl containerd_shim::asynchronous::Shim for Shim {
     }
 
     async fn start_shim(&mut self, opts: StartOpts) -> Result<String> {
-        let options =
-            Options::from_extensions(&opts.extensions).map_err(|error| Error::InvalidArgument(error.to_string()))?;
-        let launcher = Launcher::new(options.engine);
-        launcher.remember().map_err(|error| Error::Other(format!("cannot write to the bundle: {error}")))?;
-        let group = grouping(&opts.id).await?;
-        let address = opts.socket_address(&group);
-        if group == opts.id || Client::connect(&address).await.is_err() {
-            // Started from here it is in containerd's cgroup, as shims are, and not in one that ShimCgroup names.
-            launcher.ensure_running().await.map_err(|error| Error::Other(format!("{error:#}")))?;
-            spawn(opts, &group, Vec::new()).await?;
+        match start(opts).await {
+            Ok(address) => Ok(address),
+            Err(error) => {
+                // containerd shows what is on stderr, in the middle of a line of its own.
+                eprint!("{error:#}");
+                std::process::exit(1);
+            }
         }
-        write_str_to_file("address", &address).await?;
-        Ok(address)
     }
 
     async fn delete_shim(&mut self) -> Result<DeleteResponse> {
@@ -65,6 +61,22 @@ impl containerd_shim::asynchronous::Shim for Shim {
     async fn create_task_service(&self, _publisher: RemotePublisher) -> NoService {
         NoService
     }
+}
+
+/// Leaves a daemon behind, unless the pod has one; its address.
+async fn start(opts: StartOpts) -> anyhow::Result<String> {
+    let options = Options::from_extensions(&opts.extensions)?;
+    let launcher = Launcher::new(options.engine);
+    launcher.remember().context("cannot write to the bundle")?;
+    let group = grouping(&opts.id).await?;
+    let address = opts.socket_address(&group);
+    if group == opts.id || Client::connect(&address).await.is_err() {
+        // Started from here it is in containerd's cgroup, as shims are, and not in one that ShimCgroup names.
+        launcher.ensure_running().await?;
+        spawn(opts, &group, Vec::new()).await?;
+    }
+    write_str_to_file("address", &address).await?;
+    Ok(address)
 }
 
 /// The name that containers of one shim share. containerd runs `start` in the bundle.

@@ -54,9 +54,7 @@ impl GuestExecutor {
                     ));
                 }
                 harden::set_name(&path);
-                let program = self
-                    .load(&path, &function)
-                    .map_err(|cause| format!("exec: {:?}: {}: {cause}", args[0], path.display()))?;
+                let program = self.load(&path, &function).map_err(|cause| format!("exec: {:?}: {cause}", args[0]))?;
                 Ok(Ready::Wasm { program, world: world::world(process, &args) })
             }
             Entrypoint::Linux { path, args } => {

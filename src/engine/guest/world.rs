@@ -8,16 +8,21 @@ use crate::wasm::World;
 
 /// The world of a module in the container that this process is in.
 pub fn world(process: &Process, args: &[String]) -> World {
-    World { args: args.to_vec(), env: process.env().clone().unwrap_or_default(), preopens: preopens_for(process.cwd()) }
+    let mut env = process.env().clone().unwrap_or_default();
+    let cwd = process.cwd();
+    if cwd != Path::new("/") && !env.iter().any(|entry| entry.starts_with("PWD=")) {
+        env.push(format!("PWD={}", cwd.display()));
+    }
+    World { args: args.to_vec(), env, preopens: preopens_for(cwd) }
 }
 
 /// The directories that a guest finds open, `guest:host`.
 ///
 /// One for `/` would do, as everything mounted below is reached through it, were it not that WASI has no working
 /// directory: wasi-libc takes relative paths from `/` unless a preopen is called `.`, and since it matches names
-/// after stripping `/` and `./`, that one then also catches absolute paths. So with a working directory other than
-/// `/`, each directory of the root is a preopen as well: the longest name wins, and `/etc/hosts` goes to `/etc`. The
-/// order matters: with `.` at the end, wasi-libc of Rust 1.95 does not find it among seven or more [measured].
+/// after stripping `/` and `./`, the later of the two catches absolute paths, too. So with a working directory other
+/// than `/`, `.` comes after it, and each directory of the root is a preopen as well: the longest name wins, and
+/// `/etc/hosts` goes to `/etc`. Guests that know a working directory from `PWD` (Go's) find it there.
 fn preopens_for(cwd: &Path) -> Vec<String> {
     let mut preopens = vec!["/:/".to_owned()];
     if cwd != Path::new("/") && !cwd.as_os_str().is_empty() {

@@ -51,9 +51,12 @@ impl Config {
     }
 
     /// Bounds the linear memories of instances made from now on; `engine` is what the module itself takes, in bytes.
-    pub fn limit(&self, limits: &Limits, engine: u64) {
+    /// Returns the bound, in bytes.
+    pub fn limit(&self, limits: &Limits, engine: u64) -> u64 {
+        let pages = limits.pages(engine);
         // SAFETY: the context lives as long as `self`.
-        unsafe { ffi::WasmEdge_ConfigureSetMaxMemoryPage(self.0, limits.pages(engine)) };
+        unsafe { ffi::WasmEdge_ConfigureSetMaxMemoryPage(self.0, pages) };
+        pages * PAGE
     }
 
     /// The context, valid as long as `self`.

@@ -11,6 +11,9 @@ use wasmedge_sys::ffi;
 /// Lines kept: a failing validation can write one per nesting level.
 const MAX_LINES: usize = 16;
 
+/// Characters kept of a line.
+const MAX_LINE: usize = 160;
+
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Redirects WasmEdge's log, once per process.
@@ -71,7 +74,15 @@ fn summarize(lines: &[String]) -> Option<String> {
             unique.push(line);
         }
     }
-    (!unique.is_empty()).then(|| unique.join("; "))
+    (!unique.is_empty()).then(|| unique.iter().map(|line| shorten(line)).collect::<Vec<_>>().join("; "))
+}
+
+/// Cuts a line that goes on and on, as the call stack of an endless recursion does.
+fn shorten(line: &str) -> String {
+    if line.chars().count() <= MAX_LINE {
+        return line.to_owned();
+    }
+    line.chars().take(MAX_LINE).chain("…".chars()).collect()
 }
 
 #[cfg(test)]
@@ -90,5 +101,7 @@ mod tests {
             "instantiation failed: unknown import; When linking module: \"env\" , function name: \"missing\""
         );
         assert_eq!(summarize(&[]), None);
+        let endless = ["calling stack:".to_owned() + &"7, ".repeat(1000)];
+        assert_eq!(summarize(&endless).unwrap().chars().count(), MAX_LINE + 1);
     }
 }

@@ -9,11 +9,13 @@ mod diagnostics;
 mod names;
 mod program;
 mod sections;
+mod wasi;
 
 pub use compiler::{Optimization, compile};
 pub use config::Limits;
-pub use program::{Ending, Program, World};
+pub use program::{Ending, Program};
 pub use sections::{Kind, classify};
+pub use wasi::World;
 
 use wasmedge_sys::ffi;
 

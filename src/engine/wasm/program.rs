@@ -5,20 +5,10 @@ use wasmedge_sys::ffi;
 use super::{
     config::{Config, Limits},
     diagnostics,
-    names::{CStrings, text, view},
-    sections::{Kind, carries_native_code, classify, has_64_bit_memory},
+    names::{text, view},
+    sections::{Kind, carries_native_code, classify, has_64_bit_memory, initial_memory},
+    wasi::{Wasi, World},
 };
-
-/// What the guest sees of the world, in WASI's terms.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct World {
-    /// Arguments; the first is the program's name.
-    pub args: Vec<String>,
-    /// Environment, `NAME=value`.
-    pub env: Vec<String>,
-    /// Preopened directories, `guest:host`.
-    pub preopens: Vec<String>,
-}
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +23,7 @@ pub enum Ending {
 pub struct Program {
     config: Config,
     module: *mut ffi::WasmEdge_ASTModuleContext,
-    wasi: *mut ffi::WasmEdge_ModuleInstanceContext,
+    wasi: Wasi,
     function: String,
 }
 
@@ -49,8 +39,16 @@ impl Program {
         let config = Config::new();
         let before = heap_in_use();
         let module = parse(&config, bytes)?;
-        config.limit(limits, heap_in_use().saturating_sub(before));
-        let program = Self { module, wasi: create_wasi(&World::default())?, function: function.to_owned(), config };
+        let bound = config.limit(limits, heap_in_use().saturating_sub(before));
+        let needed = initial_memory(bytes);
+        if needed > bound {
+            return Err(format!(
+                "it needs {} MiB of memory to start with, the container's limit leaves {} MiB",
+                needed >> 20,
+                bound >> 20
+            ));
+        }
+        let program = Self { module, wasi: Wasi::new(&World::default())?, function: function.to_owned(), config };
         program.validate()?;
         program.check_imports()?;
         program.check_function()?;
@@ -79,7 +77,7 @@ impl Program {
                 let name = text(ffi::WasmEdge_ImportTypeGetExternalName(import));
                 let known = matches!(&*module, "wasi_snapshot_preview1" | "wasi_unstable")
                     && ffi::WasmEdge_ImportTypeGetExternalType(import) == ffi::WasmEdge_ExternalType_Function
-                    && !ffi::WasmEdge_ModuleInstanceFindFunction(self.wasi, view(&name)).is_null();
+                    && self.wasi.has_function(&name);
                 if !known {
                     return Err(format!("it imports \"{name}\" from \"{module}\", which does not exist here"));
                 }
@@ -112,23 +110,16 @@ impl Program {
     /// Runs the entry function to its end.
     pub fn run(self, world: &World) -> Ending {
         diagnostics::clear();
-        let (args, env, preopens) =
-            (CStrings::new(&world.args), CStrings::new(&world.env), CStrings::new(&world.preopens));
-        // SAFETY: all contexts were made here or in `load` and live until the process ends; the C strings outlive
-        // the call that copies them. An entry function has no parameters, and room for its results is given.
+        let wasi = match Wasi::new(world) {
+            Ok(wasi) => wasi,
+            Err(cause) => return Ending::Trapped(cause),
+        };
+        // SAFETY: all contexts were made here or in `load` and live until the process ends. An entry function has no
+        // parameters, and room for its results is given.
         unsafe {
-            ffi::WasmEdge_ModuleInstanceInitWASI(
-                self.wasi,
-                args.as_ptr(),
-                args.len(),
-                env.as_ptr(),
-                env.len(),
-                preopens.as_ptr(),
-                preopens.len(),
-            );
             let store = ffi::WasmEdge_StoreCreate();
             let executor = ffi::WasmEdge_ExecutorCreate(self.config.as_ptr(), std::ptr::null_mut());
-            let mut result = ffi::WasmEdge_ExecutorRegisterImport(executor, store, self.wasi);
+            let mut result = ffi::WasmEdge_ExecutorRegisterImport(executor, store, wasi.as_ptr());
             let mut instance = std::ptr::null_mut();
             if ffi::WasmEdge_ResultOK(result) {
                 result = ffi::WasmEdge_ExecutorInstantiate(executor, &raw mut instance, store, self.module);
@@ -147,21 +138,21 @@ impl Program {
                     results,
                 );
             }
-            self.ending(result)
+            ending(result, &wasi)
         }
     }
+}
 
-    fn ending(&self, result: ffi::WasmEdge_Result) -> Ending {
-        // SAFETY: `wasi` is alive; the other calls look at the result only.
-        unsafe {
-            let terminated = ffi::WasmEdge_ResultGetCategory(result) == ffi::WasmEdge_ErrCategory_WASM
-                && ffi::WasmEdge_ResultGetCode(result) == ffi::WasmEdge_ErrCode_Terminated;
-            if terminated || ffi::WasmEdge_ResultOK(result) {
-                return Ending::Exited(ffi::WasmEdge_ModuleInstanceWASIGetExitCode(self.wasi));
-            }
+fn ending(result: ffi::WasmEdge_Result, wasi: &Wasi) -> Ending {
+    // SAFETY: the calls look at the result only.
+    unsafe {
+        let terminated = ffi::WasmEdge_ResultGetCategory(result) == ffi::WasmEdge_ErrCategory_WASM
+            && ffi::WasmEdge_ResultGetCode(result) == ffi::WasmEdge_ErrCode_Terminated;
+        if terminated || ffi::WasmEdge_ResultOK(result) {
+            return Ending::Exited(wasi.exit_code());
         }
-        Ending::Trapped(diagnostics::explain(result))
     }
+    Ending::Trapped(diagnostics::explain(result))
 }
 
 /// Whether `bytes` are a module that may be loaded: the causes that deserve better words than "magic header not detected".
@@ -200,22 +191,6 @@ fn heap_in_use() -> u64 {
     // SAFETY: reads the allocator's counters.
     let info = unsafe { libc::mallinfo2() };
     (info.uordblks + info.hblkhd) as u64
-}
-
-fn create_wasi(world: &World) -> Result<*mut ffi::WasmEdge_ModuleInstanceContext, String> {
-    let (args, env, preopens) = (CStrings::new(&world.args), CStrings::new(&world.env), CStrings::new(&world.preopens));
-    // SAFETY: the strings are copied during the call.
-    let wasi = unsafe {
-        ffi::WasmEdge_ModuleInstanceCreateWASI(
-            args.as_ptr(),
-            args.len(),
-            env.as_ptr(),
-            env.len(),
-            preopens.as_ptr(),
-            preopens.len(),
-        )
-    };
-    if wasi.is_null() { Err("WasmEdge could not create its WASI module".into()) } else { Ok(wasi) }
 }
 
 pub(super) fn check(result: ffi::WasmEdge_Result) -> Result<(), String> {

@@ -49,6 +49,17 @@ pub fn has_64_bit_memory(module: &[u8]) -> bool {
     memories.is_some_and(|(count, limits)| count > 0 && limits.first().is_some_and(|flags| flags & 4 != 0))
 }
 
+/// Bytes of linear memory that a module has from the start, in the first memory that it defines itself.
+pub fn initial_memory(module: &[u8]) -> u64 {
+    let initial_pages = || {
+        let (_, body) = sections(module).find(|(id, _)| *id == MEMORY)?;
+        let (count, limits) = leb128(body)?;
+        let (_flags, pages) = limits.split_first().filter(|_| count > 0)?;
+        Some(leb128(pages)?.0 as u64)
+    };
+    initial_pages().unwrap_or(0) * 64 * 1024
+}
+
 /// Ids and bodies of the sections, up to where their headers can be followed.
 fn sections(module: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut rest = module.get(8..).unwrap_or_default();
@@ -114,6 +125,14 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_that_a_module_starts_with_is_read() {
+        assert_eq!(initial_memory(&with_section(5, b"\x01\x00\x11")), 17 * 65_536);
+        assert_eq!(initial_memory(&with_section(5, b"\x01\x01\x80\x01\x80\x02")), 128 * 65_536);
+        assert_eq!(initial_memory(&with_section(5, b"\x00")), 0);
+        assert_eq!(initial_memory(HEADER), 0);
+    }
+
+    #[test]
     fn a_64_bit_memory_is_told_from_a_32_bit_one() {
         assert!(has_64_bit_memory(&with_section(5, b"\x01\x04\x01")));
         assert!(!has_64_bit_memory(&with_section(5, b"\x01\x00\x01")));
@@ -127,6 +146,7 @@ mod tests {
             let module = [HEADER, &bytes].concat();
             carries_native_code(&module);
             has_64_bit_memory(&module);
+            initial_memory(&module);
         }
     }
 }
