@@ -1,0 +1,91 @@
+# What people and CI do with this checkout. `make` alone lists it. Needs root, see README.md.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The test node that is used; its folders and services are described in test/node/README.md.
+NODE ?= default
+export NODE
+# Where rustup and Go's own archive install, for shells that do not know them yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
+
+node := test/node/node
+logs := target/logs
+# Prints how many tests passed and failed in a log of `cargo test`.
+count := awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed + 0, failed + 0 }'
+
+.PHONY: help build check lint unit e2e test demo bench bench-floors images node-up node-shell node-logs node-down clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+build: ## Both binaries, to target/release
+	@$(node) sdk >/dev/null
+	cargo build --release --locked --package containerd-shim-wasmedge --package wasmedge-engine
+
+check: lint unit ## Formatting, lints and unit tests
+
+lint: ## Formatting and lints only
+	@$(node) sdk >/dev/null
+	cargo fmt --all --check
+	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+
+unit: ## Unit tests; TEST=NAME runs those whose name contains NAME
+	@# The engine's run in the node, which has libwasmedge and a libc that is new enough for it.
+	$(node) sdk >/dev/null
+	NODE_SKIP_BUILD=1 $(node) up
+	code=0
+	cargo test --locked --no-fail-fast --workspace --exclude e2e --exclude wasmedge-engine $(TEST) || code=$$?
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(CURDIR)/$(node) exec" \
+	    cargo test --locked --no-fail-fast --package wasmedge-engine $(TEST) || code=$$?
+	exit $$code
+
+e2e: ## End-to-end tests; TEST=NAME runs those whose name contains NAME
+	@test/e2e/run $(TEST)
+
+test: ## All tests, from nothing; the node stays up
+	@mkdir -p $(logs)
+	code=0
+	$(node) up
+	$(MAKE) unit TEST= 2>&1 | tee $(logs)/unit.log || code=$$?
+	test/e2e/run 2>&1 | tee $(logs)/e2e.log || code=$$?
+	read -r unit unit_failed <<<"$$($(count) $(logs)/unit.log)"
+	read -r e2e e2e_failed <<<"$$($(count) $(logs)/e2e.log)"
+	if [ $$code = 0 ] && [ $$unit -gt 0 ] && [ $$e2e -gt 0 ]; then
+	    echo "make test: $$unit unit and $$e2e end-to-end tests passed"
+	else
+	    echo "make test: FAILED: unit tests: $$unit passed, $$unit_failed failed; end-to-end tests:" \
+	        "$$e2e passed, $$e2e_failed failed; logs: $(logs)/unit.log $(logs)/e2e.log"
+	    exit 1
+	fi
+
+demo: ## A Wasm and a Linux image side by side by `docker run`, from nothing
+	@examples/demo
+
+bench: ## Measure against runc; ARGS="…" are bench/run's options
+	@bench/run $(ARGS)
+
+bench-floors: ## Fail unless memory and latency are as promised
+	@bench/run floors
+
+images: ## The test images, to target/images
+	@$(node) sdk >/dev/null
+	cargo run --quiet --locked --package test-images --bin build-images -- target/images --root "$$($(node) root)"
+
+node-up: ## Make and start the test node, build and install the binaries
+	@$(node) up
+
+node-shell: ## A shell in the test node
+	@$(node) shell
+
+node-logs: ## The end of the node's logs; SERVICE=containerd|dockerd|node: one whole log
+	@$(node) logs $(NODE) $(SERVICE)
+
+node-down: ## Remove the test node; fails if anything of it is left
+	@$(node) down
+
+clean: ## Remove what was built; the node and ~/.cache/containerd-shim-wasmedge stay
+	cargo clean
