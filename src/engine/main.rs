@@ -21,9 +21,8 @@ Usage:
                                  runs a module without a container
   wasmedge-engine compile [-O 0|1|2|3|s|z] MODULE OUTPUT
                                  compiles a module to native code, in a process without privileges
-  wasmedge-engine host --socket PATH [--engine PATH] [--beside PID]
-                                 serves the shims of this node, in the cgroup of
-                                 process PID; started by them
+  wasmedge-engine host --socket PATH [--engine PATH]
+                                 serves the shims of this node; started by them
   wasmedge-engine --version | --help
 ";
 
@@ -60,18 +59,18 @@ fn dispatch() -> Result<ExitCode> {
 }
 
 fn host_command(mut parser: Parser) -> Result<ExitCode> {
-    let (mut socket, mut engine, mut beside) = (None::<PathBuf>, std::env::current_exe()?, None);
+    let (mut socket, mut engine) = (None::<PathBuf>, std::env::current_exe()?);
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("socket") => socket = Some(parser.value()?.into()),
             Arg::Long("engine") => engine = parser.value()?.into(),
-            Arg::Long("beside") => beside = Some(parser.value()?.parse::<i32>()?),
             other => return Err(other.unexpected().into()),
         }
     }
     let socket = socket.context("host needs --socket")?;
     let location = Location::new(socket.parent().context("--socket needs a directory")?);
-    if let Some(pid) = beside
+    // Not an argument: containerd's process id changes, the host's command line should not.
+    if let Some(pid) = std::env::var("WASMEDGE_ENGINE_BESIDE").ok().and_then(|pid| pid.parse().ok())
         && let Err(error) = sandbox::join_cgroups_of(pid)
     {
         log::warn!("the engine host stays in its starter's cgroup: {error}");

@@ -1,11 +1,13 @@
 //! After a shim that is gone: what its container leaves behind is removed, and its exit status found where anybody
 //! still knows it.
 
-use anyhow::{Context, Result};
 use log::warn;
-use wasmedge_shim_protocol::{Channel, ContainerKey, ExitStatus, FromHost, Reply, Request, ToHost};
+use wasmedge_shim_protocol::{ContainerKey, ExitStatus};
 
-use crate::engine::{Launcher, PROGRAM};
+use crate::{
+    engine::{EngineClient, Launcher},
+    error::Result,
+};
 
 /// What containerd's Go shim reports for a container whose shim was killed: 128 + SIGKILL.
 const KILLED: u32 = 137;
@@ -22,18 +24,10 @@ pub struct Deleted {
 /// itself.
 pub async fn delete(key: &ContainerKey) -> Result<Deleted> {
     remove_socket().await;
-    let launcher = Launcher::remembered();
-    launcher.ensure_running().await?;
-    let channel = Channel::connect(&launcher.socket()?, PROGRAM)?;
-    channel.send(&ToHost::Request { id: 1, request: Request::Delete(key.clone()) }, &[])?;
-    loop {
-        let (message, _) = channel.recv::<FromHost>()?.context("the engine host closed the connection")?;
-        if let FromHost::Reply { outcome, .. } = message {
-            let Reply::Deleted(deleted) = outcome? else { anyhow::bail!("the engine host gave another answer") };
-            let status = deleted.status.unwrap_or_else(|| ExitStatus::now(KILLED));
-            return Ok(Deleted { pid: deleted.pid, status });
-        }
-    }
+    let (engine, _notices) = EngineClient::new(Launcher::remembered());
+    let deleted = engine.delete(key).await?;
+    let status = deleted.status.unwrap_or_else(|| ExitStatus::now(KILLED));
+    Ok(Deleted { pid: deleted.pid, status })
 }
 
 /// Removes the dead shim's socket, named in its bundle. Where the shim serves other containers of the pod it lives.

@@ -80,9 +80,9 @@ async fn start(opts: StartOpts) -> anyhow::Result<String> {
 }
 
 /// The name that containers of one shim share. containerd runs `start` in the bundle.
-async fn grouping(id: &str) -> Result<String> {
+async fn grouping(id: &str) -> anyhow::Result<String> {
     let text = read_file_to_str("config.json").await?;
-    let spec: Annotated = serde_json::from_str(&text)?;
+    let spec: Annotated = serde_json::from_str(&text).context("config.json is not an OCI runtime spec")?;
     let group = GROUP_ANNOTATIONS.iter().find_map(|name| spec.annotations.get(*name));
     Ok(group.filter(|group| !group.is_empty()).map_or_else(|| id.to_owned(), Clone::clone))
 }

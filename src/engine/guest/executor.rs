@@ -72,7 +72,9 @@ impl GuestExecutor {
     }
 
     fn run(&self, program: Program, world: &World) -> ! {
-        if let Err(cause) = harden::harden(self.sandbox.apparmor_profile.as_deref(), self.sandbox.proc) {
+        if let Err(cause) =
+            harden::harden(self.sandbox.apparmor_profile.as_deref(), self.sandbox.proc, self.sandbox.limits.memory)
+        {
             eprintln!("wasmedge: the module was not run, its sandbox is incomplete: {cause}");
             exit_now(TRAP_EXIT_CODE);
         }

@@ -11,6 +11,16 @@ extern "C" fn end(signal: libc::c_int) {
     unsafe { libc::_exit(128 + signal) }
 }
 
+/// The engine gave up: nearly always for lack of memory, which it has no other way to say.
+extern "C" fn abort(_: libc::c_int) {
+    const MESSAGE: &[u8] = b"wasmedge: the engine aborted: out of memory, perhaps by an endless recursion\n";
+    // SAFETY: write and _exit are async-signal-safe.
+    unsafe {
+        libc::write(2, MESSAGE.as_ptr().cast(), MESSAGE.len());
+        libc::_exit(super::TRAP_EXIT_CODE)
+    }
+}
+
 /// Makes the signals that ask to end do so at once, with exit code 128 + n; undoes what the engine set up for itself.
 /// A write to a closed pipe is an error to the guest (`EPIPE`), not its death, as in every WASI runtime.
 pub fn end_on_request() -> nix::Result<()> {
@@ -20,6 +30,9 @@ pub fn end_on_request() -> nix::Result<()> {
         // SAFETY: the handler only calls _exit.
         unsafe { sigaction(signal, &action)? };
     }
+    let action = SigAction::new(SigHandler::Handler(abort), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler only writes and exits.
+    unsafe { sigaction(Signal::SIGABRT, &action)? };
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     // SAFETY: no handler.
     unsafe { sigaction(Signal::SIGPIPE, &ignore)? };

@@ -8,7 +8,8 @@ use std::{
 use nix::{
     errno::Errno,
     sys::{
-        signal::{SigSet, SigmaskHow, sigprocmask},
+        prctl,
+        signal::{SigSet, SigmaskHow, Signal, sigprocmask},
         socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair},
     },
     unistd::{ForkResult, Pid, fork, setpgid},
@@ -97,6 +98,8 @@ impl Worker {
 /// Makes the fork a process of its own: its own group, so that what it makes can be found if it dies; signals as
 /// usual; no descriptors of the host's.
 fn prepare(kept: &[RawFd]) -> io::Result<()> {
+    // Without a host nobody waits for what the worker makes; whoever cleans up must not meet it at work.
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     close_all_but(kept)

@@ -18,13 +18,23 @@ use nix::{
 /// take any time at all.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often to look whether a helper is gone, every 0.2 ms.
+const HELPER_ATTEMPTS: usize = 500;
+
 /// A mounted hierarchy.
-struct Hierarchy {
+pub struct Hierarchy {
     /// What `/proc/PID/cgroup` calls it: controllers, `name=…`, or nothing for cgroup v2.
-    controllers: String,
-    mount_point: PathBuf,
+    pub controllers: String,
+    /// Where it is mounted.
+    pub mount_point: PathBuf,
     /// The part of the hierarchy that is mounted there.
-    root: PathBuf,
+    pub root: PathBuf,
+}
+
+/// The mounted hierarchies of cgroup v1 that have controllers.
+pub fn v1_hierarchies() -> io::Result<Vec<Hierarchy>> {
+    let mounted = hierarchies(&fs::read_to_string("/proc/self/mountinfo")?);
+    Ok(mounted.into_iter().filter(|one| !one.controllers.is_empty() && !one.controllers.contains("name=")).collect())
 }
 
 /// The directories that process `pid` is in and that `outsider` is not: those made for it.
@@ -94,6 +104,19 @@ fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
         Some(Hierarchy { controllers, mount_point: mount_point.into(), root: root.into() })
     };
     mountinfo.lines().filter_map(parse).collect()
+}
+
+/// Waits until `pid` is alone: libcontainer's intermediate process, which has made it, is about to exit.
+pub fn wait_for_helpers(pid: i32, directories: &[PathBuf]) {
+    let Some(directory) = directories.first() else { return };
+    let alone = pid.to_string();
+    for _ in 0..HELPER_ATTEMPTS {
+        let procs = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+        if procs.trim() == alone {
+            return;
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
 }
 
 /// Kills what still runs in the cgroups and removes them, with those below.

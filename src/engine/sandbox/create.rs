@@ -13,7 +13,7 @@ use oci_spec::runtime::Spec;
 use wasmedge_shim_protocol::{Create, Created, Failure, FailureKind, Location, Reply};
 
 use super::{
-    by_hand, cgroup, delete, lookup, rootfs,
+    by_hand, cgroup, cgroup_mount, delete, lookup, rootfs,
     state::{Init, Record, State},
     translate,
 };
@@ -44,13 +44,20 @@ pub fn create(
 }
 
 fn build(state: &State, request: &Create, stdio: [OwnedFd; 3], reporter: Reporter) -> Result<Created> {
-    let mut record =
-        Record { bundle: request.bundle.clone(), systemd_cgroup: request.options.systemd_cgroup, ..Record::default() };
+    let mut record = Record {
+        bundle: request.bundle.clone(),
+        systemd_cgroup: request.options.systemd_cgroup,
+        worker: Init::of(std::process::id().cast_signed()),
+        ..Record::default()
+    };
     state.save(&record)?;
     let mut spec = load_spec(&request.bundle)?;
     rootfs::mount_all(&request.rootfs, &request.bundle)?;
     translate::absolute_root(&mut spec, &request.bundle);
-    let root = spec.root().as_ref().context("the spec has no root")?.path().clone();
+    translate::spell_out(&mut spec);
+    let config = request.bundle.join("config.json");
+    let root = spec.root().as_ref().with_context(|| format!("{}: the spec has no root", config.display()))?;
+    let root = root.path().clone();
     make_working_directory(&spec, &root)?;
     give_to_user(&spec, &stdio)?;
     let passwd = lookup::open(&spec, &root, Path::new("/etc/passwd")).and_then(io::read_to_string);
@@ -58,6 +65,7 @@ fn build(state: &State, request: &Create, stdio: [OwnedFd; 3], reporter: Reporte
 
     let proc = File::open("/proc").context("cannot open /proc")?;
     let module = is_module(&spec, &root)?.then(|| translate::for_module(&mut spec));
+    cgroup_mount::replace(&mut spec).context("cannot prepare the cgroup mount")?;
     let sandbox = Sandbox {
         reporter,
         for_module: module.is_some(),
@@ -74,6 +82,7 @@ fn build(state: &State, request: &Create, stdio: [OwnedFd; 3], reporter: Reporte
     let pid = run_libcontainer(state, request, stdio, sandbox)?;
     record.init = Some(Init::of(pid).ok_or_else(|| anyhow!("the container's init, process {pid}, has ended"))?);
     record.cgroups = cgroup::directories_of(pid, &outside)?;
+    cgroup::wait_for_helpers(pid, &record.cgroups);
     state.save(&record)?;
     if let Some(by_hand) = &module {
         by_hand::after(by_hand, pid)?;

@@ -1,10 +1,17 @@
 //! Removing a container: what is left of it after its end, or after a creation that was cut short.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use libcgroups::common::{AnyCgroupManager, CgroupConfig, CgroupManager, create_cgroup_manager};
-use nix::sys::signal::{Signal, kill};
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill, killpg},
+    unistd::Pid,
+};
 use oci_spec::runtime::Spec;
 use wasmedge_shim_protocol::{ContainerKey, Deleted, ExitStatus, Failure, Location, Pidfd, Reply};
 
@@ -26,6 +33,9 @@ pub fn delete(location: &Location, key: &ContainerKey) -> Result<Reply, Failure>
 pub fn remove(state: &State, key: &ContainerKey) -> Result<Deleted> {
     let mut deleted = Deleted { pid: 0, status: None };
     if let Some(record) = state.load() {
+        if let Some(worker) = record.worker.filter(|worker| worker.pid != std::process::id().cast_signed()) {
+            end_group(worker)?;
+        }
         if let Some(init) = record.init {
             deleted.pid = init.pid.unsigned_abs();
             deleted.status = end(init)?;
@@ -51,6 +61,27 @@ fn end(init: Init) -> Result<Option<ExitStatus>> {
     let _ = pidfd.send_signal(libc::SIGKILL);
     ensure!(pidfd.wait(KILL_TIMEOUT)?, "process {} does not end after SIGKILL", init.pid);
     Ok(pidfd.exit_status())
+}
+
+/// Ends a worker that still makes the container, for a host that has died, and its helpers. An init that has left the
+/// group is in the container's cgroup.
+fn end_group(worker: Init) -> Result<()> {
+    if !worker.exists() {
+        return Ok(());
+    }
+    let group = Pid::from_raw(worker.pid);
+    let deadline = Instant::now() + KILL_TIMEOUT;
+    while killpg(group, Signal::SIGKILL) != Err(Errno::ESRCH) && !only_zombies(group) {
+        ensure!(Instant::now() < deadline, "the worker {} does not end after SIGKILL", worker.pid);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Whether the group's leader is dead, though not reaped yet by its new parent.
+fn only_zombies(leader: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{leader}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_none_or(|(_, fields)| fields.trim_start().starts_with('Z'))
 }
 
 /// The cgroups of a container whose creation ended before they could be read from its init.

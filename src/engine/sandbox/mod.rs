@@ -3,6 +3,7 @@
 
 mod by_hand;
 mod cgroup;
+mod cgroup_mount;
 mod create;
 mod delete;
 mod lookup;

@@ -29,6 +29,8 @@ pub struct Record {
     pub bundle: PathBuf,
     /// Whether systemd owns the cgroups.
     pub systemd_cgroup: bool,
+    /// The worker that makes it, the leader of a process group that its helpers are in.
+    pub worker: Option<Init>,
     /// The init, from the moment it is known.
     pub init: Option<Init>,
     /// The cgroup directories that were made for it.

@@ -1,8 +1,11 @@
 //! containerd's spec, made fit for libcontainer and for what runs in it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
 
-use oci_spec::runtime::{LinuxIdMapping, Mount, Spec};
+use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxIdMapping, Mount, Spec};
 
 use crate::wasm::Limits;
 
@@ -62,6 +65,47 @@ fn hidden(mount: &Mount) -> bool {
     by_type || below_hidden
 }
 
+/// Says what a spec leaves unsaid where libcontainer's reading of that is not runc's.
+///
+/// A set of capabilities that is not given is empty (libcontainer leaves the process what it has: `--cap-drop ALL`
+/// comes as `"capabilities": {}`). The root mount is not tied to the node's, unless a mount asks for such a tie.
+pub fn spell_out(spec: &mut Spec) {
+    if let Some(process) = spec.process_mut() {
+        let mut capabilities = process.capabilities().clone().unwrap_or_default();
+        for (get, set) in CAPABILITY_SETS {
+            if get(&capabilities).is_none() {
+                set(&mut capabilities, Some(HashSet::new()));
+            }
+        }
+        process.set_capabilities(Some(capabilities));
+    }
+    let tied = |mount: &Mount| {
+        mount
+            .options()
+            .iter()
+            .flatten()
+            .any(|option| ["shared", "rshared", "slave", "rslave"].contains(&option.as_str()))
+    };
+    let private = !spec.mounts().iter().flatten().any(tied);
+    if let Some(linux) = spec.linux_mut()
+        && linux.rootfs_propagation().as_deref().unwrap_or_default().is_empty()
+        && private
+    {
+        linux.set_rootfs_propagation(Some("private".to_owned()));
+    }
+}
+
+type Get = fn(&LinuxCapabilities) -> &Option<HashSet<Capability>>;
+type Set = fn(&mut LinuxCapabilities, Option<HashSet<Capability>>) -> &mut LinuxCapabilities;
+
+const CAPABILITY_SETS: [(Get, Set); 5] = [
+    (LinuxCapabilities::bounding, LinuxCapabilities::set_bounding),
+    (LinuxCapabilities::effective, LinuxCapabilities::set_effective),
+    (LinuxCapabilities::inheritable, LinuxCapabilities::set_inheritable),
+    (LinuxCapabilities::permitted, LinuxCapabilities::set_permitted),
+    (LinuxCapabilities::ambient, LinuxCapabilities::set_ambient),
+];
+
 /// Names the root filesystem absolutely, since libcontainer gets its bundle from another directory.
 pub fn absolute_root(spec: &mut Spec, bundle: &Path) {
     if let Some(root) = spec.root_mut() {
@@ -116,6 +160,19 @@ mod tests {
         spec.process_mut().as_mut().unwrap().set_apparmor_profile(Some("docker-default".into()));
         assert_eq!(for_module(&mut spec).apparmor_profile.as_deref(), Some("docker-default"));
         assert_eq!(*spec.process().as_ref().unwrap().apparmor_profile(), None);
+    }
+
+    #[test]
+    fn capabilities_that_are_not_given_are_none() {
+        let mut spec: Spec = serde_json::from_str(
+            r#"{"ociVersion": "1.2.0", "process": {"cwd": "/", "user": {"uid": 0, "gid": 0}, "capabilities": {"bounding": ["CAP_CHOWN"]}}}"#,
+        )
+        .unwrap();
+        spell_out(&mut spec);
+        let capabilities = spec.process().as_ref().unwrap().capabilities().clone().unwrap();
+        assert_eq!(capabilities.bounding().clone().unwrap().len(), 1);
+        assert_eq!(*capabilities.effective(), Some(HashSet::new()));
+        assert_eq!(*capabilities.ambient(), Some(HashSet::new()));
     }
 
     #[test]

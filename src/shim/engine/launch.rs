@@ -100,9 +100,9 @@ impl Launcher {
         let mut command = std::process::Command::new(&engine);
         command
             .args(["host".as_ref(), "--socket".as_ref(), socket.as_os_str(), "--engine".as_ref(), engine.as_os_str()])
-            .args(containerd().map(|pid| format!("--beside={pid}")))
             .env_clear()
             .env("PATH", DEFAULT_PATH)
+            .envs(containerd().map(|pid| ("WASMEDGE_ENGINE_BESIDE", pid.to_string())))
             .envs(std::env::vars_os().filter(|(name, _)| name == "RUST_LOG"))
             .current_dir("/")
             .stdin(Stdio::null())

@@ -23,8 +23,7 @@ use crate::modules::Modules;
 use crate::native::trap_library;
 
 const LIBRARIES: [&str; 2] = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
-const NSSWITCH: &str =
-    "passwd: evil files\ngroup: evil files\nhosts: evil files dns\nservices: evil files\n";
+const NSSWITCH: &str = "passwd: evil files\ngroup: evil files\nhosts: evil files dns\nservices: evil files\n";
 const GCONV_MODULES: &str = "\
 module UTF-8// INTERNAL EVIL 1
 module INTERNAL UTF-8// EVIL 1
@@ -44,27 +43,17 @@ pub fn layers(modules: &Modules, work: &Path) -> Result<Vec<Layer>> {
         .file("aot.wasm", 0o755, modules["precompiled"].clone())
         .file("elf.wasm", 0o755, library("/elf-was-here")?)
         .file("preload.so", 0o755, library("/preload-was-here")?)
-        .file(
-            "plugin/libwasmedgePluginEvil.so",
-            0o755,
-            library("/plugin-was-here")?,
-        )
+        .file("plugin/libwasmedgePluginEvil.so", 0o755, library("/plugin-was-here")?)
         .file("etc/nsswitch.conf", 0o644, NSSWITCH);
     for folder in LIBRARIES {
-        layer.file(
-            &format!("{folder}/libnss_evil.so.2"),
-            0o755,
-            library("/nss-was-here")?,
-        );
+        layer.file(&format!("{folder}/libnss_evil.so.2"), 0o755, library("/nss-was-here")?);
     }
     let gconv = "usr/lib/x86_64-linux-gnu/gconv";
-    layer
-        .file(
-            &format!("{gconv}/EVIL.so"),
-            0o755,
-            library("/gconv-was-here")?,
-        )
-        .file(&format!("{gconv}/gconv-modules"), 0o644, GCONV_MODULES);
+    layer.file(&format!("{gconv}/EVIL.so"), 0o755, library("/gconv-was-here")?).file(
+        &format!("{gconv}/gconv-modules"),
+        0o644,
+        GCONV_MODULES,
+    );
     Ok(vec![layer])
 }
 

@@ -6,9 +6,8 @@
 
 use anyhow::{Context, Result};
 use oci_spec::image::{
-    Arch, ConfigBuilder, Descriptor, ImageConfigurationBuilder, ImageIndexBuilder,
-    ImageManifestBuilder, MediaType, Os, Platform, PlatformBuilder, RootFsBuilder, SCHEMA_VERSION,
-    Sha256Digest,
+    Arch, ConfigBuilder, Descriptor, ImageConfigurationBuilder, ImageIndexBuilder, ImageManifestBuilder, MediaType, Os,
+    Platform, PlatformBuilder, RootFsBuilder, SCHEMA_VERSION, Sha256Digest,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -42,18 +41,8 @@ pub struct Image {
 
 impl Image {
     /// A root file system for `os`/`arch`, named `localhost/NAME:latest`.
-    pub fn rootfs(
-        name: &str,
-        os: Os,
-        arch: Arch,
-        layers: &[Layer],
-        defaults: Defaults,
-    ) -> Result<Self> {
-        let layers = layers
-            .iter()
-            .map(Layer::tar)
-            .collect::<Result<Vec<_>, _>>()
-            .context("writing a layer")?;
+    pub fn rootfs(name: &str, os: Os, arch: Arch, layers: &[Layer], defaults: Defaults) -> Result<Self> {
+        let layers = layers.iter().map(Layer::tar).collect::<Result<Vec<_>, _>>().context("writing a layer")?;
         let diff_ids: Vec<_> = layers.iter().map(|layer| digest(layer)).collect();
         let some = |words: Vec<&str>| words.into_iter().map(String::from).collect::<Vec<_>>();
         let mut config = ConfigBuilder::default().env(some(defaults.env));
@@ -70,25 +59,14 @@ impl Image {
             .created("1970-01-01T00:00:00Z")
             .os(os.clone())
             .architecture(arch.clone())
-            .rootfs(
-                RootFsBuilder::default()
-                    .typ("layers")
-                    .diff_ids(diff_ids)
-                    .build()?,
-            )
+            .rootfs(RootFsBuilder::default().typ("layers").diff_ids(diff_ids).build()?)
             .config(config.build()?)
             .build()?;
         Ok(Self {
             name: full_name(name),
-            platform: PlatformBuilder::default()
-                .os(os)
-                .architecture(arch)
-                .build()?,
+            platform: PlatformBuilder::default().os(os).architecture(arch).build()?,
             config: (MediaType::ImageConfig, sorted_json(&configuration)?),
-            layers: layers
-                .into_iter()
-                .map(|layer| (MediaType::ImageLayer, layer))
-                .collect(),
+            layers: layers.into_iter().map(|layer| (MediaType::ImageLayer, layer)).collect(),
             docker: true,
         })
     }
@@ -103,14 +81,8 @@ impl Image {
         });
         Ok(Self {
             name: full_name(name),
-            platform: PlatformBuilder::default()
-                .os("wasip1")
-                .architecture(Arch::Wasm)
-                .build()?,
-            config: (
-                MediaType::Other("application/vnd.wasm.config.v0+json".into()),
-                sorted_json(&config)?,
-            ),
+            platform: PlatformBuilder::default().os("wasip1").architecture(Arch::Wasm).build()?,
+            config: (MediaType::Other("application/vnd.wasm.config.v0+json".into()), sorted_json(&config)?),
             layers: vec![(MediaType::Other("application/wasm".into()), module)],
             docker: false,
         })
@@ -127,19 +99,12 @@ impl Image {
             .schema_version(SCHEMA_VERSION)
             .media_type(MediaType::ImageManifest)
             .config(descriptor(&self.config)?)
-            .layers(
-                self.layers
-                    .iter()
-                    .map(descriptor)
-                    .collect::<Result<Vec<_>>>()?,
-            )
+            .layers(self.layers.iter().map(descriptor).collect::<Result<Vec<_>>>()?)
             .build()?;
         let manifest = (MediaType::ImageManifest, sorted_json(&manifest)?);
         let mut entry = descriptor(&manifest)?;
         entry.set_platform(Some(self.platform.clone()));
-        entry.set_annotations(Some(
-            [(NAME_ANNOTATION.to_owned(), self.name.clone())].into(),
-        ));
+        entry.set_annotations(Some([(NAME_ANNOTATION.to_owned(), self.name.clone())].into()));
         let index = ImageIndexBuilder::default()
             .schema_version(SCHEMA_VERSION)
             .media_type(MediaType::ImageIndex)
@@ -162,11 +127,7 @@ impl Image {
     }
 
     fn docker_manifest(&self) -> Value {
-        let layers: Vec<_> = self
-            .layers
-            .iter()
-            .map(|(_, bytes)| blob_path(bytes))
-            .collect();
+        let layers: Vec<_> = self.layers.iter().map(|(_, bytes)| blob_path(bytes)).collect();
         json!([{ "Config": blob_path(&self.config.1), "RepoTags": [self.name], "Layers": layers }])
     }
 }
@@ -181,10 +142,7 @@ pub fn digest(bytes: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn blob_path(bytes: &[u8]) -> String {
@@ -192,11 +150,7 @@ fn blob_path(bytes: &[u8]) -> String {
 }
 
 fn descriptor((media_type, bytes): &(MediaType, Vec<u8>)) -> Result<Descriptor> {
-    Ok(Descriptor::new(
-        media_type.clone(),
-        bytes.len() as u64,
-        hex(bytes).parse::<Sha256Digest>()?,
-    ))
+    Ok(Descriptor::new(media_type.clone(), bytes.len() as u64, hex(bytes).parse::<Sha256Digest>()?))
 }
 
 /// JSON whose object keys are sorted: the crates' maps have a random order.

@@ -47,26 +47,11 @@ impl Layer {
         self
     }
 
-    fn add(
-        &mut self,
-        path: &str,
-        kind: EntryType,
-        mode: u32,
-        bytes: Vec<u8>,
-        target: &str,
-    ) -> &mut Self {
+    fn add(&mut self, path: &str, kind: EntryType, mode: u32, bytes: Vec<u8>, target: &str) -> &mut Self {
         for (end, _) in path.match_indices('/') {
-            self.entries
-                .entry(path[..end].to_owned())
-                .or_insert_with(Entry::parent);
+            self.entries.entry(path[..end].to_owned()).or_insert_with(Entry::parent);
         }
-        let entry = Entry {
-            kind,
-            mode,
-            owner: 0,
-            bytes,
-            target: target.to_owned(),
-        };
+        let entry = Entry { kind, mode, owner: 0, bytes, target: target.to_owned() };
         self.entries.insert(path.to_owned(), entry);
         self
     }
@@ -96,13 +81,7 @@ impl Layer {
 
 impl Entry {
     fn parent() -> Self {
-        Self {
-            kind: EntryType::Directory,
-            mode: 0o755,
-            owner: 0,
-            bytes: Vec::new(),
-            target: String::new(),
-        }
+        Self { kind: EntryType::Directory, mode: 0o755, owner: 0, bytes: Vec::new(), target: String::new() }
     }
 }
 
@@ -113,24 +92,14 @@ mod tests {
     fn paths(layer: &Layer) -> Vec<String> {
         let bytes = layer.tar().unwrap();
         let mut archive = tar::Archive::new(bytes.as_slice());
-        archive
-            .entries()
-            .unwrap()
-            .map(|entry| entry.unwrap().path().unwrap().display().to_string())
-            .collect()
+        archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string()).collect()
     }
 
     #[test]
     fn parents_come_first_and_hard_links_last() {
         let mut layer = Layer::default();
-        layer
-            .hard_link("bin/[", "bin/busybox")
-            .file("bin/busybox", 0o755, "x")
-            .file("a/b/c", 0o644, "y");
-        assert_eq!(
-            paths(&layer),
-            ["a", "a/b", "a/b/c", "bin", "bin/busybox", "bin/["]
-        );
+        layer.hard_link("bin/[", "bin/busybox").file("bin/busybox", 0o755, "x").file("a/b/c", 0o644, "y");
+        assert_eq!(paths(&layer), ["a", "a/b", "a/b/c", "bin", "bin/busybox", "bin/["]);
     }
 
     #[test]
@@ -149,14 +118,7 @@ mod tests {
         let mut archive = tar::Archive::new(bytes.as_slice());
         let entry = archive.entries().unwrap().next().unwrap().unwrap();
         let header = entry.header();
-        assert_eq!(
-            (
-                header.uid().unwrap(),
-                header.gid().unwrap(),
-                header.mode().unwrap()
-            ),
-            (1000, 1000, 0o750)
-        );
+        assert_eq!((header.uid().unwrap(), header.gid().unwrap(), header.mode().unwrap()), (1000, 1000, 0o750));
         assert_eq!(header.mtime().unwrap(), 0);
     }
 }

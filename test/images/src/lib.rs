@@ -49,65 +49,22 @@ pub fn all(root: Option<&Path>) -> Result<Vec<(&'static str, Image)>> {
     let hello_in_app = &[hello_in_app];
     let hostile = hostile::layers(&modules, &work)?;
 
-    let absolute = Defaults {
-        entrypoint: vec!["/hello.wasm"],
-        env: vec![PATH],
-        ..Defaults::default()
-    };
-    let relative = Defaults {
-        entrypoint: vec!["hello.wasm"],
-        env: vec![PATH],
-        working_dir: "/app",
-        ..Defaults::default()
-    };
-    let by_path = Defaults {
-        entrypoint: vec!["hello.wasm"],
-        env: vec!["PATH=/bin:/app"],
-        ..Defaults::default()
-    };
+    let absolute = Defaults { entrypoint: vec!["/hello.wasm"], env: vec![PATH], ..Defaults::default() };
+    let relative =
+        Defaults { entrypoint: vec!["hello.wasm"], env: vec![PATH], working_dir: "/app", ..Defaults::default() };
+    let by_path = Defaults { entrypoint: vec!["hello.wasm"], env: vec!["PATH=/bin:/app"], ..Defaults::default() };
     let hello = hello.clone();
     Ok(vec![
-        (
-            "wasm",
-            linux("wasm", &[wasm(&modules)], command("/hello.wasm"))?,
-        ),
-        (
-            "hello-wasm",
-            linux("hello-wasm", hello_at_root, absolute.clone())?,
-        ),
-        (
-            "hello-wasi",
-            Image::rootfs(
-                "hello-wasi",
-                "wasi".into(),
-                Arch::Wasm,
-                hello_at_root,
-                absolute,
-            )?,
-        ),
+        ("wasm", linux("wasm", &[wasm(&modules)], command("/hello.wasm"))?),
+        ("hello-wasm", linux("hello-wasm", hello_at_root, absolute.clone())?),
+        ("hello-wasi", Image::rootfs("hello-wasi", "wasi".into(), Arch::Wasm, hello_at_root, absolute)?),
         ("hello-artifact", Image::artifact("hello-artifact", hello)?),
-        (
-            "hello-relative",
-            linux("hello-relative", hello_in_app, relative)?,
-        ),
+        ("hello-relative", linux("hello-relative", hello_in_app, relative)?),
         ("hello-path", linux("hello-path", hello_in_app, by_path)?),
-        (
-            "busybox",
-            linux(
-                "busybox",
-                &[busybox(native::busybox(root, &work)?)],
-                command("/bin/sh"),
-            )?,
-        ),
+        ("busybox", linux("busybox", &[busybox(native::busybox(root, &work)?)], command("/bin/sh"))?),
         ("pause", pause(&work)?),
-        (
-            "hostile",
-            linux("hostile", &hostile, command("/world.wasm"))?,
-        ),
-        (
-            "hostile-env",
-            linux("hostile-env", &hostile, hostile::environment())?,
-        ),
+        ("hostile", linux("hostile", &hostile, command("/world.wasm"))?),
+        ("hostile-env", linux("hostile-env", &hostile, hostile::environment())?),
     ])
 }
 
@@ -116,27 +73,15 @@ fn linux(name: &str, layers: &[Layer], defaults: Defaults) -> Result<Image> {
 }
 
 fn command(program: &'static str) -> Defaults {
-    Defaults {
-        cmd: vec![program],
-        env: vec![PATH],
-        ..Defaults::default()
-    }
+    Defaults { cmd: vec![program], env: vec![PATH], ..Defaults::default() }
 }
 
 /// What programs expect of a root file system: users, and a place for temporary files.
 fn base() -> Layer {
     let mut layer = Layer::default();
     layer
-        .file(
-            "etc/passwd",
-            0o644,
-            "root:x:0:0:root:/:/bin/sh\napp:x:1000:1000:app:/work:/bin/sh\n",
-        )
-        .file(
-            "etc/group",
-            0o644,
-            "root:x:0:\napp:x:1000:\nstaff:x:50:app\n",
-        )
+        .file("etc/passwd", 0o644, "root:x:0:0:root:/:/bin/sh\napp:x:1000:1000:app:/work:/bin/sh\n")
+        .file("etc/group", 0o644, "root:x:0:\napp:x:1000:\nstaff:x:50:app\n")
         .directory("tmp", 0o1777);
     layer
 }
@@ -168,12 +113,5 @@ fn busybox(busybox: native::Busybox) -> Layer {
 fn pause(work: &Path) -> Result<Image> {
     let mut layer = Layer::default();
     layer.file("pause", 0o755, native::program("pause", work)?);
-    linux(
-        "pause",
-        &[layer],
-        Defaults {
-            entrypoint: vec!["/pause"],
-            ..Defaults::default()
-        },
-    )
+    linux("pause", &[layer], Defaults { entrypoint: vec!["/pause"], ..Defaults::default() })
 }

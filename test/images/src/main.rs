@@ -21,18 +21,12 @@ fn main() -> Result<()> {
             break;
         }
     }
-    let Some(folder) = folder else {
-        bail!("usage: build-images OUTDIR [--root BASE_ROOT]")
-    };
+    let Some(folder) = folder else { bail!("usage: build-images OUTDIR [--root BASE_ROOT]") };
 
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     for (short_name, image) in test_images::all(root.as_deref())? {
         let path = folder.join(format!("{short_name}.tar"));
-        let news = if write_if_changed(&path, &image.archive()?)? {
-            "written"
-        } else {
-            "unchanged"
-        };
+        let news = if write_if_changed(&path, &image.archive()?)? { "written" } else { "unchanged" };
         println!("{news} {} {}", path.display(), image.name());
     }
     Ok(())

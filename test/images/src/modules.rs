@@ -17,14 +17,7 @@ pub type Modules = BTreeMap<String, Vec<u8>>;
 pub fn build(workloads: &Path, target: &Path) -> Result<Modules> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--release",
-            "--target",
-            TARGET,
-        ])
+        .args(["build", "--quiet", "--locked", "--release", "--target", TARGET])
         .current_dir(workloads)
         .env("CARGO_TARGET_DIR", target)
         // Flags meant for the host's programs must not reach the guests.
@@ -32,18 +25,11 @@ pub fn build(workloads: &Path, target: &Path) -> Result<Modules> {
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .status()
         .context("starting cargo")?;
-    ensure!(
-        status.success(),
-        "compiling {} failed; is `rustup target add {TARGET}` done?",
-        workloads.display()
-    );
+    ensure!(status.success(), "compiling {} failed; is `rustup target add {TARGET}` done?", workloads.display());
 
     let mut modules = Modules::new();
     for name in names(&workloads.join("src/bin"), ".rs")? {
-        let path = target
-            .join(TARGET)
-            .join("release")
-            .join(format!("{name}.wasm"));
+        let path = target.join(TARGET).join("release").join(format!("{name}.wasm"));
         let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
         modules.insert(name, bytes);
     }
@@ -58,10 +44,7 @@ pub fn build(workloads: &Path, target: &Path) -> Result<Modules> {
 
 /// Files that no engine can load: nothing at all, no Wasm, and a module that ends in the middle.
 fn add_broken(modules: &mut Modules) {
-    let half = modules
-        .get("hello")
-        .map(|hello| hello[..hello.len() / 2].to_vec())
-        .unwrap_or_default();
+    let half = modules.get("hello").map(|hello| hello[..hello.len() / 2].to_vec()).unwrap_or_default();
     modules.insert("empty".into(), Vec::new());
     modules.insert("garbage".into(), b"this is no module\n".repeat(64));
     modules.insert("truncated".into(), half);

@@ -9,28 +9,13 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// A static program without libc, from native/NAME.c.
 pub fn program(name: &str, work: &Path) -> Result<Vec<u8>> {
-    compile(
-        name,
-        work,
-        name,
-        &[
-            "-static",
-            "-nostdlib",
-            "-ffreestanding",
-            "-fno-stack-protector",
-        ],
-    )
+    compile(name, work, name, &["-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector"])
 }
 
 /// A shared object from native/NAME.c that leaves the file `mark` behind when it is loaded.
 pub fn trap_library(name: &str, mark: &str, work: &Path) -> Result<Vec<u8>> {
     let define = format!("-DMARK=\"{mark}\"");
-    compile(
-        name,
-        work,
-        &mark.replace('/', ""),
-        &["-shared", "-fPIC", &define],
-    )
+    compile(name, work, &mark.replace('/', ""), &["-shared", "-fPIC", &define])
 }
 
 /// Compiles native/SOURCE.c into `work`/OUTPUT, unless that is newer than the source already.
@@ -39,14 +24,7 @@ fn compile(source: &str, work: &Path, output: &str, options: &[&str]) -> Result<
     let output = work.join(output);
     if !is_newer(&output, &source) {
         let status = Command::new("cc")
-            .args([
-                "-Os",
-                "-s",
-                "-Wall",
-                "-Werror",
-                "-Wl,--build-id=none",
-                "-Wl,-z,noseparate-code",
-            ])
+            .args(["-Os", "-s", "-Wall", "-Werror", "-Wl,--build-id=none", "-Wl,-z,noseparate-code"])
             .args(options)
             .arg("-o")
             .args([&output, &source])
@@ -76,24 +54,14 @@ pub fn busybox(root: Option<&Path>, work: &Path) -> Result<Busybox> {
         None => packaged_busybox(work)?,
     };
     let program = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    let list = Command::new(&path)
-        .arg("--list")
-        .output()
-        .with_context(|| format!("starting {}", path.display()))?;
+    let list = Command::new(&path).arg("--list").output().with_context(|| format!("starting {}", path.display()))?;
     ensure!(list.status.success(), "{} --list failed", path.display());
-    let applets = String::from_utf8(list.stdout)?
-        .lines()
-        .filter(|name| *name != "busybox")
-        .map(String::from)
-        .collect();
+    let applets = String::from_utf8(list.stdout)?.lines().filter(|name| *name != "busybox").map(String::from).collect();
     Ok(Busybox { program, applets })
 }
 
 fn find_busybox(root: &Path) -> Option<PathBuf> {
-    ["usr/bin/busybox", "bin/busybox"]
-        .map(|path| root.join(path))
-        .into_iter()
-        .find(|path| is_static(path))
+    ["usr/bin/busybox", "bin/busybox"].map(|path| root.join(path)).into_iter().find(|path| is_static(path))
 }
 
 /// A program that names no interpreter for the dynamic linker needs nothing but itself.
@@ -109,16 +77,11 @@ fn packaged_busybox(work: &Path) -> Result<PathBuf> {
     let folder = work.join("busybox-static");
     if find_busybox(&folder.join("tree")).is_none() {
         fs::create_dir_all(&folder)?;
-        let script = "apt-get -qq -o APT::Sandbox::User=root download busybox-static && dpkg -x busybox-static_*.deb tree";
-        let status = Command::new("sh")
-            .args(["-c", script])
-            .current_dir(&folder)
-            .status()
-            .context("starting apt-get")?;
-        ensure!(
-            status.success(),
-            "downloading busybox-static failed; name a tree that has it with --root"
-        );
+        let script =
+            "apt-get -qq -o APT::Sandbox::User=root download busybox-static && dpkg -x busybox-static_*.deb tree";
+        let status =
+            Command::new("sh").args(["-c", script]).current_dir(&folder).status().context("starting apt-get")?;
+        ensure!(status.success(), "downloading busybox-static failed; name a tree that has it with --root");
     }
     match find_busybox(&folder.join("tree")) {
         Some(path) => Ok(path),

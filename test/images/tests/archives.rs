@@ -57,10 +57,7 @@ fn manifest(files: &Files) -> Value {
 #[test]
 fn every_blob_is_named_by_its_digest() {
     let files = unpack(&greeting().archive().unwrap());
-    let blobs: Vec<_> = files
-        .iter()
-        .filter(|(path, _)| path.starts_with("blobs/"))
-        .collect();
+    let blobs: Vec<_> = files.iter().filter(|(path, _)| path.starts_with("blobs/")).collect();
     assert_eq!(blobs.len(), 4);
     for (path, bytes) in blobs {
         assert_eq!(digest(bytes).replace(':', "/"), path["blobs/".len()..]);
@@ -72,35 +69,19 @@ fn containerd_finds_name_platform_config_and_layers() {
     let files = unpack(&greeting().archive().unwrap());
     assert_eq!(json(&files, "oci-layout")["imageLayoutVersion"], "1.0.0");
     let entry = &json(&files, "index.json")["manifests"][0];
-    assert_eq!(
-        entry["annotations"]["io.containerd.image.name"],
-        "localhost/greeting:latest"
-    );
-    assert_eq!(
-        (&entry["platform"]["os"], &entry["platform"]["architecture"]),
-        (&"linux".into(), &"amd64".into())
-    );
+    assert_eq!(entry["annotations"]["io.containerd.image.name"], "localhost/greeting:latest");
+    assert_eq!((&entry["platform"]["os"], &entry["platform"]["architecture"]), (&"linux".into(), &"amd64".into()));
 
     let manifest = manifest(&files);
     let config: Value = serde_json::from_slice(blob(&files, &manifest["config"])).unwrap();
     let layers = manifest["layers"].as_array().unwrap();
     let digests: Vec<_> = layers.iter().map(|layer| &layer["digest"]).collect();
-    assert_eq!(
-        config["rootfs"]["diff_ids"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .collect::<Vec<_>>(),
-        digests
-    );
+    assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().iter().collect::<Vec<_>>(), digests);
     for layer in layers {
         assert_eq!(layer["mediaType"], "application/vnd.oci.image.layer.v1.tar");
         blob(&files, layer);
     }
-    assert_eq!(
-        config["config"]["Entrypoint"],
-        serde_json::json!(["/hello.wasm"])
-    );
+    assert_eq!(config["config"]["Entrypoint"], serde_json::json!(["/hello.wasm"]));
     assert_eq!(config["config"]["Env"], serde_json::json!(["A=1", "B=2"]));
     assert_eq!(config["config"]["WorkingDir"], "/app");
     assert!(config["config"].get("Cmd").is_none());
@@ -110,23 +91,10 @@ fn containerd_finds_name_platform_config_and_layers() {
 fn docker_finds_the_same_config_and_layers() {
     let files = unpack(&greeting().archive().unwrap());
     let (docker, manifest) = (&json(&files, "manifest.json")[0], manifest(&files));
-    let path = |descriptor: &Value| {
-        descriptor["digest"]
-            .as_str()
-            .unwrap()
-            .replace("sha256:", "blobs/sha256/")
-    };
-    assert_eq!(
-        docker["RepoTags"],
-        serde_json::json!(["localhost/greeting:latest"])
-    );
+    let path = |descriptor: &Value| descriptor["digest"].as_str().unwrap().replace("sha256:", "blobs/sha256/");
+    assert_eq!(docker["RepoTags"], serde_json::json!(["localhost/greeting:latest"]));
     assert_eq!(docker["Config"], path(&manifest["config"]));
-    let layers: Vec<_> = manifest["layers"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(path)
-        .collect();
+    let layers: Vec<_> = manifest["layers"].as_array().unwrap().iter().map(path).collect();
     assert_eq!(docker["Layers"], serde_json::json!(layers));
 }
 
@@ -138,17 +106,9 @@ fn the_same_image_gives_the_same_archive() {
 #[test]
 fn an_artifact_carries_the_module_itself_and_nothing_for_docker() {
     let module = b"\0asm\x01\0\0\0".to_vec();
-    let files = unpack(
-        &Image::artifact("module", module.clone())
-            .unwrap()
-            .archive()
-            .unwrap(),
-    );
+    let files = unpack(&Image::artifact("module", module.clone()).unwrap().archive().unwrap());
     let manifest = manifest(&files);
-    assert_eq!(
-        manifest["config"]["mediaType"],
-        "application/vnd.wasm.config.v0+json"
-    );
+    assert_eq!(manifest["config"]["mediaType"], "application/vnd.wasm.config.v0+json");
     assert_eq!(manifest["layers"][0]["mediaType"], "application/wasm");
     assert_eq!(blob(&files, &manifest["layers"][0]), module);
     assert!(!files.contains_key("manifest.json"));

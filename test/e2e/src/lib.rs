@@ -1,0 +1,24 @@
+//! Tools of the end-to-end tests: the real `docker`, `ctr` and `crictl` driven in the test node, and a count of
+//! everything in it before and after each test.
+//!
+//! A test begins with [`Scene::new`]. Whatever it makes through the scene is removed at the scene's end, and then the
+//! node must hold exactly what it held before. Tests panic where something is not as expected, with the command, its
+//! output and where to look.
+
+pub mod command;
+pub mod cri;
+pub mod ctr;
+pub mod docker;
+pub mod engine;
+mod kind;
+pub mod leaks;
+pub mod node;
+pub mod process;
+mod scene;
+pub mod shim;
+pub mod wait;
+
+pub use command::{Command, Finished, command};
+pub use kind::Kind;
+pub use scene::Scene;
+pub use wait::{until, within};

@@ -1,0 +1,8 @@
+//! What containerd's own client sees, and what happens when one of the processes is killed.
+
+mod api;
+mod crashes;
+mod events;
+mod host;
+mod many;
+mod tasks;

@@ -1,0 +1,8 @@
+//! The end-to-end tests. Each module is an area, each test's name says what is true.
+#![allow(missing_docs)]
+
+mod containerd;
+mod cri;
+mod docker;
+mod errors;
+mod security;
