@@ -13,6 +13,9 @@ use anyhow::{Context, Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
 use wasmedge_shim_protocol::Location;
 
+/// Environment variable with the process id of containerd, in whose cgroup the host belongs.
+const BESIDE: &str = "WASMEDGE_ENGINE_BESIDE";
+
 const HELP: &str = "\
 Runs WebAssembly in WasmEdge.
 
@@ -70,7 +73,10 @@ fn host_command(mut parser: Parser) -> Result<ExitCode> {
     let socket = socket.context("host needs --socket")?;
     let location = Location::new(socket.parent().context("--socket needs a directory")?);
     // Not an argument: containerd's process id changes, the host's command line should not.
-    if let Some(pid) = std::env::var("WASMEDGE_ENGINE_BESIDE").ok().and_then(|pid| pid.parse().ok())
+    let beside = std::env::var(BESIDE).ok();
+    // SAFETY: the process has one thread. What is in the environment of the host can be seen in that of containers.
+    unsafe { std::env::remove_var(BESIDE) };
+    if let Some(pid) = beside.and_then(|pid| pid.parse().ok())
         && let Err(error) = sandbox::join_cgroups_of(pid)
     {
         log::warn!("the engine host stays in its starter's cgroup: {error}");

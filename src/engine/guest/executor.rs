@@ -6,7 +6,7 @@ use std::{cell::RefCell, collections::HashMap, fs::File, io::Read, os::fd::RawFd
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use oci_spec::runtime::Spec;
 
-use super::{Entrypoint, Reporter, TRAP_EXIT_CODE, harden, native, resolve, world};
+use super::{Entrypoint, Reporter, TRAP_EXIT_CODE, harden, native, resolve, signals, world};
 use crate::wasm::{Ending, Limits, Program, World};
 
 /// What the worker decided about the sandbox before it was built.
@@ -78,6 +78,8 @@ impl GuestExecutor {
             eprintln!("wasmedge: the module was not run, its sandbox is incomplete: {cause}");
             exit_now(TRAP_EXIT_CODE);
         }
+        // A handler that cannot be set costs a message, not the module.
+        let _ = signals::end_on_abort(world.args.first().map_or("the module", String::as_str));
         match program.run(world) {
             // POSIX keeps the low eight bits.
             Ending::Exited(code) => exit_now((code & 0xff).cast_signed()),

@@ -1,6 +1,8 @@
 //! Signals of a module: it is PID 1 of its pid namespace and has no handlers of its own, so the kernel would ignore
 //! every signal but SIGKILL (pid_namespaces(7)).
 
+use std::sync::OnceLock;
+
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 
 /// Signals that ask a program to end.
@@ -11,14 +13,41 @@ extern "C" fn end(signal: libc::c_int) {
     unsafe { libc::_exit(128 + signal) }
 }
 
+/// What to say when the engine gives up, written before the module runs.
+static LAST_WORDS: OnceLock<String> = OnceLock::new();
+
 /// The engine gave up: nearly always for lack of memory, which it has no other way to say.
-extern "C" fn abort(_: libc::c_int) {
-    const MESSAGE: &[u8] = b"wasmedge: the engine aborted: out of memory, perhaps by an endless recursion\n";
+extern "C" fn give_up() {
+    let words = LAST_WORDS.get().map_or("", String::as_str);
     // SAFETY: write and _exit are async-signal-safe.
     unsafe {
-        libc::write(2, MESSAGE.as_ptr().cast(), MESSAGE.len());
+        libc::write(2, words.as_ptr().cast(), words.len());
         libc::_exit(super::TRAP_EXIT_CODE)
     }
+}
+
+extern "C" fn abort(_: libc::c_int) {
+    give_up();
+}
+
+/// Makes an abort of the engine a trap of `program`: C++'s `std::terminate`, which would tell of `std::bad_alloc`, and
+/// SIGABRT.
+pub fn end_on_abort(program: &str) -> nix::Result<()> {
+    let words = format!("wasmedge: {program} trapped: the engine is out of memory, perhaps by an endless recursion\n");
+    // Set once: this process runs one program.
+    let _ = LAST_WORDS.set(words);
+    let action = SigAction::new(SigHandler::Handler(abort), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler only writes and exits.
+    unsafe { sigaction(Signal::SIGABRT, &action)? };
+    // SAFETY: looks a name up: `std::set_terminate`, in the C++ library that libwasmedge has loaded.
+    let set_terminate = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_ZSt13set_terminatePFvvE".as_ptr()) };
+    if !set_terminate.is_null() {
+        type Handler = extern "C" fn();
+        // SAFETY: the function has this signature (C++ standard, [exception.syn]).
+        let set_terminate: extern "C" fn(Handler) -> Option<Handler> = unsafe { std::mem::transmute(set_terminate) };
+        set_terminate(give_up);
+    }
+    Ok(())
 }
 
 /// Makes the signals that ask to end do so at once, with exit code 128 + n; undoes what the engine set up for itself.
@@ -30,9 +59,6 @@ pub fn end_on_request() -> nix::Result<()> {
         // SAFETY: the handler only calls _exit.
         unsafe { sigaction(signal, &action)? };
     }
-    let action = SigAction::new(SigHandler::Handler(abort), SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler only writes and exits.
-    unsafe { sigaction(Signal::SIGABRT, &action)? };
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     // SAFETY: no handler.
     unsafe { sigaction(Signal::SIGPIPE, &ignore)? };

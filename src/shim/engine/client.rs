@@ -26,6 +26,9 @@ use wasmedge_shim_protocol::{
 use super::{Launcher, PROGRAM};
 use crate::error::{Result, TaskError};
 
+/// How many hosts may be lost one after the other before a deletion is given up.
+const DELETE_RETRIES: usize = 20;
+
 /// News from the host that no request asked for.
 #[derive(Debug)]
 pub enum Notice {
@@ -93,10 +96,11 @@ impl EngineClient {
         }
     }
 
-    /// Removes a container. Since nothing happens to what is gone already, a lost host is asked once more.
+    /// Removes a container. Since nothing happens to what is gone already, the next host is asked when one is lost.
     pub async fn delete(&self, key: &ContainerKey) -> Result<Deleted> {
         let mut answer = self.request(Request::Delete(key.clone()), &[]).await;
-        if let Err(Lost::Host) = answer {
+        for _ in 0..DELETE_RETRIES {
+            let Err(Lost::Host) = answer else { break };
             answer = self.request(Request::Delete(key.clone()), &[]).await;
         }
         match answer {

@@ -103,7 +103,9 @@ fn a_pod_whose_shim_is_killed_can_be_removed() {
     let linux = pod.container(Kind::Linux, &["sleep", "600"]);
     engine::shims().iter().for_each(|shim| shim.kill());
     for container in [wasm, linux] {
-        assert_eq!(container.wait(), 137);
+        // containerd's CRI notes 255 when the shim goes away under its Wait before it hears of the container's end.
+        let code = container.wait();
+        assert!([137, 255].contains(&code), "{code}");
     }
     pod.stop();
     pod.remove();

@@ -149,7 +149,7 @@ fn a_configuration_that_vanishes_is_named() {
 #[test]
 fn no_shim_is_started_without_a_configuration() {
     let scene = Scene::new();
-    for text in [None, Some(""), Some("no JSON"), Some("{\"process\": 3}")] {
+    for text in [None, Some(""), Some("no JSON"), Some("{\"annotations\": 3}")] {
         let bundle = scene.bundle(Kind::Wasm, &["/hello.wasm"]);
         let config = bundle.path("config.json");
         std::fs::remove_file(&config).unwrap();
