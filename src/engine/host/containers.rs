@@ -37,6 +37,11 @@ impl Containers {
         self.by_key.get(key)
     }
 
+    /// Names of the containers that the shim on this connection made.
+    pub fn owned_by(&self, owner: ConnectionId) -> Vec<ContainerKey> {
+        self.by_key.iter().filter(|(_, container)| container.owner == owner).map(|(key, _)| key.clone()).collect()
+    }
+
     /// Takes out a container.
     pub fn remove(&mut self, key: &ContainerKey) -> Option<Container> {
         let container = self.by_key.remove(key)?;

@@ -156,6 +156,11 @@ impl Host {
         self.watch_for_room(id);
     }
 
+    /// Whether the shim is still there.
+    pub(super) fn is_connected(&self, id: ConnectionId) -> bool {
+        self.connections.contains_key(&id)
+    }
+
     /// Sends to a shim that may be gone.
     pub(super) fn send(
         &mut self,

@@ -18,9 +18,16 @@ use crate::sandbox::{self, State};
 
 /// Whom to answer.
 #[derive(Debug, Clone, Copy)]
-pub struct Caller {
-    connection: ConnectionId,
-    request: u64,
+pub enum Caller {
+    /// Who asked.
+    Shim {
+        /// On which connection.
+        connection: ConnectionId,
+        /// The request's number there.
+        request: u64,
+    },
+    /// Nobody: the host does it of its own accord.
+    Nobody,
 }
 
 /// What a worker is doing.
@@ -34,19 +41,25 @@ pub enum Job {
 impl Host {
     pub(super) fn handle(&mut self, connection: ConnectionId, message: ToHost, fds: Vec<OwnedFd>) {
         let ToHost::Request { id, request } = message else { return };
-        let caller = Caller { connection, request: id };
+        let caller = Caller::Shim { connection, request: id };
         match request {
             Request::Create(create) => self.create(caller, create, fds),
             Request::Start(key) => {
                 let outcome = self.start(&key);
                 self.reply(caller, outcome, None);
             }
-            Request::Delete(key) => self.delete(caller, key),
+            Request::Delete(key) => {
+                self.delete_siblings(&key);
+                self.delete(caller, key);
+            }
         }
     }
 
     fn reply(&mut self, caller: Caller, outcome: Outcome, pidfd: Option<Rc<Pidfd>>) {
-        self.send(caller.connection, FromHost::Reply { id: caller.request, outcome }, pidfd);
+        match caller {
+            Caller::Shim { connection, request: id } => self.send(connection, FromHost::Reply { id, outcome }, pidfd),
+            Caller::Nobody => drop(outcome.map_err(|failure| log::warn!("{failure}"))),
+        }
     }
 
     fn create(&mut self, caller: Caller, create: Create, fds: Vec<OwnedFd>) {
@@ -79,6 +92,19 @@ impl Host {
                 Err(Failure::new(FailureKind::NotFound, format!("there is no container {key}")))
             }
             Err(error) => Err(Failure::internal(format!("the init of {key} does not wait to be started: {error}"))),
+        }
+    }
+
+    /// After a pod's shim that is gone containerd asks for the deletion of one container only, the one that the shim was
+    /// started for. The pod's others have nobody left, either.
+    fn delete_siblings(&mut self, key: &ContainerKey) {
+        let Some(owner) = self.containers.get(key).map(|container| container.owner) else { return };
+        if self.is_connected(owner) {
+            return;
+        }
+        for sibling in self.containers.owned_by(owner).into_iter().filter(|sibling| sibling != key) {
+            log::info!("{sibling} goes with {key}, whose shim is gone");
+            self.delete(Caller::Nobody, sibling);
         }
     }
 
@@ -160,8 +186,10 @@ impl Host {
         };
         match pidfd.map(Rc::new) {
             Ok(pidfd) => {
-                let container = Container { pid, pidfd: pidfd.clone(), status: None, owner: caller.connection };
-                self.containers.insert(key, container);
+                if let Caller::Shim { connection: owner, .. } = caller {
+                    let container = Container { pid, pidfd: pidfd.clone(), status: None, owner };
+                    self.containers.insert(key, container);
+                }
                 self.reply(caller, outcome, Some(pidfd));
             }
             Err(error) => {
