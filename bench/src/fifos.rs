@@ -10,7 +10,8 @@ use nix::sys::stat::Mode;
 use tokio::net::unix::pipe;
 use tokio::task::JoinSet;
 
-use crate::sweep::RUN;
+/// The folder of the containers' FIFOs.
+pub const RUN: &str = "/run/wasmedge-bench";
 
 /// How long the end of the output may come after the task's deletion.
 const LATE: Duration = Duration::from_secs(10);

@@ -17,10 +17,8 @@ use nix::unistd::Pid;
 
 use crate::container;
 use crate::containerd::{Answer, Containerd, describe, request};
+use crate::fifos::RUN;
 use crate::proc;
-
-/// The folder of the containers' FIFOs.
-pub const RUN: &str = "/run/wasmedge-bench";
 
 const LOCK: &str = "/run/wasmedge-bench.lock";
 const PREFIX: &str = "bench-";

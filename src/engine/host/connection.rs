@@ -8,6 +8,9 @@ use wasmedge_shim_protocol::{Channel, Error, FromHost, Hello, PROTOCOL_VERSION, 
 /// Messages that wait for a shim which does not read. Containers end once each, so a living shim stays far below.
 const MAX_WAITING: usize = 1024;
 
+/// Identifies a connection for as long as the host lives.
+pub type ConnectionId = u64;
+
 /// One connected shim.
 pub struct Connection {
     channel: Channel,

@@ -4,7 +4,7 @@ use std::{collections::HashMap, rc::Rc};
 
 use wasmedge_shim_protocol::{ContainerKey, Exit, ExitStatus, Pidfd};
 
-use super::event_loop::ConnectionId;
+use super::connection::ConnectionId;
 
 /// A container's init, living or dead.
 pub struct Container {

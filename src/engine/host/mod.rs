@@ -7,8 +7,10 @@
 mod connection;
 mod containers;
 mod event_loop;
+mod job;
 mod requests;
 mod seal;
+mod state;
 mod worker;
 
 use std::{
@@ -23,7 +25,7 @@ use nix::unistd::{ForkResult, fork, setsid};
 use wasmedge_shim_protocol::{Channel, Location, ensure_private_dir};
 
 use crate::{guest, wasm};
-use event_loop::Host;
+use state::Host;
 
 /// Serves until the process is told to end or has outlived its binary. `socket` is where to listen.
 ///

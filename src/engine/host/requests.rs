@@ -10,33 +10,13 @@ use wasmedge_shim_protocol::{
 };
 
 use super::{
+    connection::ConnectionId,
     containers::Container,
-    event_loop::{ConnectionId, Host},
+    job::{Caller, Job},
+    state::Host,
     worker::Worker,
 };
 use crate::sandbox::{self, State};
-
-/// Whom to answer.
-#[derive(Debug, Clone, Copy)]
-pub enum Caller {
-    /// Who asked.
-    Shim {
-        /// On which connection.
-        connection: ConnectionId,
-        /// The request's number there.
-        request: u64,
-    },
-    /// Nobody: the host does it of its own accord.
-    Nobody,
-}
-
-/// What a worker is doing.
-pub enum Job {
-    /// Creating a container.
-    Create(ContainerKey, Caller),
-    /// Removing one; where a creation failed half-way, its failure is the answer.
-    Delete(ContainerKey, Option<Container>, Caller, Option<Failure>),
-}
 
 impl Host {
     pub(super) fn handle(&mut self, connection: ConnectionId, message: ToHost, fds: Vec<OwnedFd>) {
