@@ -24,7 +24,7 @@ usage: bench [OPTIONS]          measure, print Markdown, write JSON
   --rounds N                    throughput: rounds at each (3)
   --seconds S                   throughput: length of a round (2)
   --containers N[,N…]           idle: sleeping containers (1,10; floors: 1)
-  --settle S                    idle: time from the start of the last one to the look (3)
+  --settle S                    idle: time from the start of the last one to the look (6)
   --address SOCKET              containerd's (/run/containerd/containerd.sock)
   --snapshotter NAME            (overlayfs)
   --output FOLDER               for the JSON (target/bench)
@@ -76,7 +76,7 @@ impl Options {
             rounds: 3,
             round: Duration::from_secs(2),
             containers: if short { vec![1] } else { vec![1, 10] },
-            settle: Duration::from_secs(3),
+            settle: Duration::from_secs(6),
             address: "/run/containerd/containerd.sock".into(),
             snapshotter: "overlayfs".into(),
             output: "target/bench".into(),

@@ -78,6 +78,9 @@ impl GuestExecutor {
             eprintln!("wasmedge: the module was not run, its sandbox is incomplete: {cause}");
             exit_now(TRAP_EXIT_CODE);
         }
+        // What building the sandbox and loading the module took is free now, and would stay this process's for ever.
+        // SAFETY: only touches free memory of the allocator.
+        unsafe { libc::malloc_trim(0) };
         // A handler that cannot be set costs a message, not the module.
         let _ = signals::end_on_abort(world.args.first().map_or("the module", String::as_str));
         match program.run(world) {

@@ -23,7 +23,6 @@ pub enum Ending {
 pub struct Program {
     config: Config,
     module: *mut ffi::WasmEdge_ASTModuleContext,
-    wasi: Wasi,
     function: String,
 }
 
@@ -48,7 +47,7 @@ impl Program {
                 bound >> 20
             ));
         }
-        let program = Self { module, wasi: Wasi::new(&World::default())?, function: function.to_owned(), config };
+        let program = Self { module, function: function.to_owned(), config };
         program.validate()?;
         program.check_imports()?;
         program.check_function()?;
@@ -68,6 +67,7 @@ impl Program {
     }
 
     fn check_imports(&self) -> Result<(), String> {
+        let wasi = Wasi::new(&World::default())?;
         // SAFETY: the list is filled up to the length given; its entries belong to the module.
         unsafe {
             let mut imports = vec![std::ptr::null(); ffi::WasmEdge_ASTModuleListImportsLength(self.module) as usize];
@@ -77,7 +77,7 @@ impl Program {
                 let name = text(ffi::WasmEdge_ImportTypeGetExternalName(import));
                 let known = matches!(&*module, "wasi_snapshot_preview1" | "wasi_unstable")
                     && ffi::WasmEdge_ImportTypeGetExternalType(import) == ffi::WasmEdge_ExternalType_Function
-                    && self.wasi.has_function(&name);
+                    && wasi.has_function(&name);
                 if !known {
                     return Err(format!("it imports \"{name}\" from \"{module}\", which does not exist here"));
                 }
