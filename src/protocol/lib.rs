@@ -3,7 +3,7 @@
 //! Both ends are on the same machine and talk over a `SOCK_SEQPACKET` unix socket: one packet is one message, file
 //! descriptors travel beside it (`SCM_RIGHTS`). The client speaks first, with [`Hello`]; the host answers with its
 //! own and closes the connection when the two protocol versions differ. After that the client sends [`Request`]s,
-//! numbered by itself, and the host sends one [`Reply`] to each, in any order, and an [`Exit`] for every container
+//! numbered by itself, and the host sends one [`Reply`] to each, in any order, and an [`Exit`] for every process
 //! of this connection that ends.
 
 mod channel;
@@ -17,11 +17,11 @@ pub use channel::{Channel, MAX_FDS, MAX_MESSAGE, check_hello};
 pub use error::{Error, Failure, FailureKind, Result};
 pub use location::{Location, ensure_private_dir};
 pub use message::{
-    ContainerKey, Create, Created, Deleted, Exit, ExitStatus, FromHost, Hello, Outcome, Reply, Request, RootfsMount,
-    SandboxOptions, StdioPresence, ToHost,
+    ContainerKey, Create, Created, Deleted, Exec, Exit, ExitStatus, FromHost, Hello, Outcome, Reply, Request,
+    RootfsMount, SandboxOptions, StdioPresence, ToHost, Update,
 };
 pub use peer::{Peer, check_peer};
 pub use pidfd::{Pidfd, exit_code};
 
 /// Version of the messages. Two ends with different versions do not talk to each other.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;

@@ -41,7 +41,7 @@ pub enum FromHost {
         /// What came of it.
         outcome: Outcome,
     },
-    /// A container of this connection ended.
+    /// A process that this connection asked for ended.
     Exited(Exit),
 }
 
@@ -71,6 +71,11 @@ pub enum Request {
     Create(Create),
     /// Run the entrypoint of a created container.
     Start(ContainerKey),
+    /// Run another program in a container. The first file descriptor with the message holds the program's
+    /// description, an OCI `process` object in JSON, which may be larger than a message; those of its stdio follow.
+    Exec(Exec),
+    /// Change a container's resources.
+    Update(Update),
     /// Remove a container and everything that was made for it: processes (killed if they still run), cgroups, state.
     /// Also for a container that this host never saw or whose creation was cut short.
     Delete(ContainerKey),
@@ -87,8 +92,30 @@ pub struct Create {
     pub rootfs: Vec<RootfsMount>,
     /// Which stdio file descriptors came with the message.
     pub stdio: StdioPresence,
+    /// The process gets a terminal instead, whose master comes with the reply.
+    pub terminal: bool,
     /// How to build the sandbox.
     pub options: SandboxOptions,
+}
+
+/// Everything but the program itself that is needed to run another program in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exec {
+    /// The container.
+    pub key: ContainerKey,
+    /// Which stdio file descriptors came with the message.
+    pub stdio: StdioPresence,
+    /// The process gets a terminal instead, whose master comes with the reply.
+    pub terminal: bool,
+}
+
+/// New resources of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Update {
+    /// The container.
+    pub key: ContainerKey,
+    /// An OCI `resources` object in JSON. What it does not mention stays as it is.
+    pub resources: Vec<u8>,
 }
 
 /// One mount of a root filesystem, as containerd's snapshotter describes it.
@@ -104,7 +131,7 @@ pub struct RootfsMount {
     pub options: Vec<String>,
 }
 
-/// The file descriptors that accompany [`Create`], in this order. One that is absent is `/dev/null`.
+/// The file descriptors that accompany [`Create`] and [`Exec`], in this order. One that is absent is `/dev/null`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StdioPresence {
     /// The first descriptor is the process's standard input.
@@ -134,10 +161,15 @@ pub struct SandboxOptions {
 /// Positive answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// The container exists. Its pidfd comes with the message.
+    /// The container exists. Its pidfd comes with the message, and then the master of its terminal if it has one.
     Created(Created),
     /// The entrypoint runs.
     Started,
+    /// The other program runs, as the process with this id in the host's pid namespace. The file descriptors are
+    /// those of [`Reply::Created`].
+    Executed(u32),
+    /// The container has the new resources.
+    Updated,
     /// Nothing is left of it.
     Deleted(Deleted),
 }
@@ -149,6 +181,8 @@ pub struct Created {
     pub pid: u32,
     /// The container's cgroup directories: one per hierarchy on cgroup v1, a single one on v2.
     pub cgroups: Vec<PathBuf>,
+    /// Hooks are due at its start, which takes a while.
+    pub late_hooks: bool,
 }
 
 /// A deleted container.
@@ -160,12 +194,12 @@ pub struct Deleted {
     pub status: Option<ExitStatus>,
 }
 
-/// The end of a container's init.
+/// The end of a container's init, or of another program that was run in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
     /// Which container.
     pub key: ContainerKey,
-    /// Its init's process id.
+    /// The process's id.
     pub pid: u32,
     /// How it ended.
     pub status: ExitStatus,

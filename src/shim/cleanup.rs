@@ -32,12 +32,19 @@ pub async fn delete(key: &ContainerKey) -> Result<Deleted> {
 
 /// Removes the dead shim's socket, named in its bundle. Where the shim serves other containers of the pod it lives.
 async fn remove_socket() {
-    let Ok(address) = tokio::fs::read_to_string("address").await else { return };
-    let path = address.trim().trim_start_matches("unix://").to_owned();
-    if tokio::net::UnixStream::connect(&path).await.is_ok() {
+    if let Ok(address) = tokio::fs::read_to_string("address").await {
+        remove_unless_served(address.trim()).await;
+    }
+}
+
+/// Removes the socket at `address` if nobody listens there any more. After a daemon that was killed while it started
+/// containerd does not ask for a clean-up: its first connection fails, and it forgets the shim.
+pub async fn remove_unless_served(address: &str) {
+    let path = address.trim_start_matches("unix://");
+    if tokio::net::UnixStream::connect(path).await.is_ok() {
         return;
     }
-    if let Err(error) = tokio::fs::remove_file(&path).await
+    if let Err(error) = tokio::fs::remove_file(path).await
         && error.kind() != std::io::ErrorKind::NotFound
     {
         warn!("cannot remove {path}: {error}");

@@ -4,15 +4,16 @@
 //! prints its address; the daemon, which serves the task API for all containers of the pod; `delete`, which cleans up
 //! after a daemon that is gone. None of them runs containers: the engine host does.
 
+mod bootstrap;
 mod cgroup;
 mod cleanup;
 mod engine;
 mod error;
 mod events;
+mod features;
 mod options;
 mod serve;
 mod shim;
-mod stats;
 mod stdio;
 mod task;
 mod trim;
@@ -41,6 +42,16 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         if flags.action.is_empty() && !flags.info {
             return serve::serve(&flags).await.map_or_else(|error| fail(&format!("{error:#}")), |()| ExitCode::SUCCESS);
+        }
+        if flags.action == "start" && !flags.info {
+            return match shim::start_command(&flags).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    // containerd shows what is on stderr, in the middle of a line of its own.
+                    eprint!("{error:#}");
+                    ExitCode::FAILURE
+                }
+            };
         }
         // The shim has no children to reap: containers are the engine host's.
         let config = Config { no_reaper: true, no_sub_reaper: true, ..Config::default() };

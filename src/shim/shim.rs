@@ -7,18 +7,18 @@ use async_trait::async_trait;
 use containerd_shim::{
     Config, DeleteResponse, Error, Flags, Result, StartOpts,
     asynchronous::{publisher::RemotePublisher, spawn},
-    protos::shim_async::Client,
+    protos::{protobuf::well_known_types::any::Any, shim_async::Client, types::introspection::RuntimeInfo},
     util::{read_file_to_str, write_str_to_file},
 };
 use serde::Deserialize;
 use wasmedge_shim_protocol::ContainerKey;
 
-use crate::{cleanup, engine::Launcher, options::Options};
+use crate::{bootstrap, cleanup, engine::Launcher, features, options::Options};
 
 /// Annotations that group containers into one shim: containerd's own, and the CRI's name of the pod sandbox.
 const GROUP_ANNOTATIONS: [&str; 2] = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
 
-/// One invocation of this program.
+/// One invocation of this program for `delete` or `-info`.
 pub struct Shim {
     key: ContainerKey,
 }
@@ -36,15 +36,9 @@ impl containerd_shim::asynchronous::Shim for Shim {
         Self { key: ContainerKey { namespace: flags.namespace.clone(), id: flags.id.clone() } }
     }
 
-    async fn start_shim(&mut self, opts: StartOpts) -> Result<String> {
-        match start(opts).await {
-            Ok(address) => Ok(address),
-            Err(error) => {
-                // containerd shows what is on stderr, in the middle of a line of its own.
-                eprint!("{error:#}");
-                std::process::exit(1);
-            }
-        }
+    /// Not reached: `start` is answered by [`start_command`], see [`bootstrap`].
+    async fn start_shim(&mut self, _opts: StartOpts) -> Result<String> {
+        Err(Error::Unimplemented("start".to_owned()))
     }
 
     async fn delete_shim(&mut self) -> Result<DeleteResponse> {
@@ -58,9 +52,19 @@ impl containerd_shim::asynchronous::Shim for Shim {
 
     async fn wait(&mut self) {}
 
+    fn runtime_info(name: &str, _options: Option<&Any>) -> Result<RuntimeInfo> {
+        Ok(features::runtime_info(name))
+    }
+
     async fn create_task_service(&self, _publisher: RemotePublisher) -> NoService {
         NoService
     }
+}
+
+/// The action `start`: leaves a daemon behind and answers its address.
+pub async fn start_command(flags: &Flags) -> anyhow::Result<()> {
+    let (options, age) = bootstrap::read(flags)?;
+    bootstrap::answer(&start(options).await?, age)
 }
 
 /// Leaves a daemon behind, unless the pod has one; its address.
@@ -70,12 +74,14 @@ async fn start(opts: StartOpts) -> anyhow::Result<String> {
     launcher.remember().context("cannot write to the bundle")?;
     let group = grouping(&opts.id).await?;
     let address = opts.socket_address(&group);
+    // First of all: by it `delete` finds the socket of a daemon that was killed.
+    write_str_to_file("address", &address).await?;
     if group == opts.id || Client::connect(&address).await.is_err() {
         // Started from here it is in containerd's cgroup, as shims are, and not in one that ShimCgroup names.
         launcher.ensure_running().await?;
         spawn(opts, &group, Vec::new()).await?;
+        cleanup::remove_unless_served(&address).await;
     }
-    write_str_to_file("address", &address).await?;
     Ok(address)
 }
 

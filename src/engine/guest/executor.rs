@@ -1,114 +1,82 @@
-//! The entrypoint, in libcontainer's terms: `validate` runs in the finished sandbox before the container counts as
-//! created, `exec` when it is started. Both run in the same process, the container's init.
+//! A container's entrypoint, in libcontainer's terms: `validate` runs in the finished sandbox before the container
+//! counts as created, `exec` when it is started. Both run in the same process, the container's init.
 
-use std::{cell::RefCell, collections::HashMap, fs::File, io::Read, os::fd::RawFd, rc::Rc};
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
-use oci_spec::runtime::Spec;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use oci_spec::runtime::{Hook, PosixRlimitType, Spec};
+use serde_json::Value;
 
-use super::{Entrypoint, Reporter, TRAP_EXIT_CODE, harden, native, resolve, signals, world};
-use crate::wasm::{Ending, Limits, Program, World};
+use super::{
+    Reporter,
+    hook::run as run_hook,
+    native,
+    ready::{Ready, Sandbox, exit_now},
+};
 
-/// What the worker decided about the sandbox before it was built.
-#[derive(Debug, Clone)]
-pub struct Sandbox {
-    /// Where causes of failures go.
-    pub reporter: Reporter,
-    /// The sandbox was built for a module: without `/proc` and `/sys`.
-    pub for_module: bool,
-    /// Bounds for a module.
-    pub limits: Limits,
-    /// AppArmor profile for a module; for a Linux process libcontainer sets it.
-    pub apparmor_profile: Option<String>,
-    /// A descriptor of the node's `/proc`, closed before the entrypoint runs.
-    pub proc: RawFd,
-}
+/// `startContainer` hooks, and the state that they are told, which lacks the pid.
+pub type StartHooks = Option<(Vec<Hook>, Value)>;
 
 /// Runs modules in WasmEdge and everything else by execve.
 #[derive(Clone)]
 pub struct GuestExecutor {
     sandbox: Rc<Sandbox>,
+    reporter: Reporter,
+    for_module: bool,
+    hooks: Rc<StartHooks>,
+    /// Locked memory as the node has it, soft and hard, in bytes; libcgroups raises it for its device rules.
+    locked_memory: Option<(u64, u64)>,
     ready: Rc<RefCell<Option<Ready>>>,
 }
 
-/// An entrypoint that only needs to be run.
-enum Ready {
-    Wasm { program: Program, world: World },
-    Linux { path: std::path::PathBuf, args: Vec<String> },
-}
-
 impl GuestExecutor {
-    /// For a sandbox as described.
-    pub fn new(sandbox: Sandbox) -> Self {
-        Self { sandbox: Rc::new(sandbox), ready: Rc::default() }
+    /// For a sandbox as described, which was built for a module (without `/proc` and `/sys`) or not. Causes of failures
+    /// go to `reporter`.
+    pub fn new(sandbox: Sandbox, for_module: bool, reporter: Reporter, hooks: StartHooks) -> Self {
+        let (sandbox, hooks) = (Rc::new(sandbox), Rc::new(hooks));
+        let locked_memory = getrlimit(Resource::RLIMIT_MEMLOCK).ok();
+        Self { sandbox, reporter, for_module, hooks, locked_memory, ready: Rc::default() }
+    }
+
+    /// Sets the limit back that libcgroups has raised, unless the spec has one.
+    fn restore_locked_memory(&self, spec: &Spec) {
+        let of_spec = spec.process().as_ref().and_then(|process| process.rlimits().as_ref());
+        let given =
+            of_spec.is_some_and(|limits| limits.iter().any(|limit| limit.typ() == PosixRlimitType::RlimitMemlock));
+        if let Some((soft, hard)) = self.locked_memory.filter(|_| !given) {
+            // Lowering is always allowed.
+            let _ = setrlimit(Resource::RLIMIT_MEMLOCK, soft, hard);
+        }
+    }
+
+    /// Runs the hooks that come before the program, in this process's place.
+    fn run_hooks(&self, env: &[String]) -> Result<(), String> {
+        let Some((hooks, state)) = self.hooks.as_ref() else { return Ok(()) };
+        let mut state = state.clone();
+        state["pid"] = std::process::id().into();
+        hooks.iter().try_for_each(|hook| run_hook(hook, state.to_string().as_bytes(), env))
     }
 
     fn prepare(&self, spec: &Spec) -> Result<Ready, String> {
         let process = spec.process().as_ref().ok_or("the spec has no process")?;
-        match resolve(process, &|path| File::open(path)).map_err(|error| error.to_string())? {
-            Entrypoint::Wasm { path, function, args } => {
-                if !self.sandbox.for_module {
-                    return Err(format!(
-                        "exec: {:?}: the module is reached through a link that leads from one mount into another",
-                        args[0]
-                    ));
-                }
-                harden::set_name(&path);
-                let program = self.load(&path, &function).map_err(|cause| format!("exec: {:?}: {cause}", args[0]))?;
-                Ok(Ready::Wasm { program, world: world::world(process, &args) })
-            }
-            Entrypoint::Linux { path, args } => {
-                native::check_executable(&args[0], &path)?;
-                harden::set_name(&path);
-                Ok(Ready::Linux { path, args })
-            }
-        }
+        self.sandbox.prepare(process, |program| {
+            let linked = "the module is reached through a link that leads from one mount into another";
+            if self.for_module { Ok(()) } else { Err(format!("exec: {program:?}: {linked}")) }
+        })
     }
-
-    fn load(&self, path: &std::path::Path, function: &str) -> Result<Program, String> {
-        let mut bytes = Vec::new();
-        File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|error| error.to_string())?;
-        Program::load(&bytes, function, &self.sandbox.limits)
-    }
-
-    fn run(&self, program: Program, world: &World) -> ! {
-        if let Err(cause) =
-            harden::harden(self.sandbox.apparmor_profile.as_deref(), self.sandbox.proc, self.sandbox.limits.memory)
-        {
-            eprintln!("wasmedge: the module was not run, its sandbox is incomplete: {cause}");
-            exit_now(TRAP_EXIT_CODE);
-        }
-        // What building the sandbox and loading the module took is free now, and would stay this process's for ever.
-        // SAFETY: only touches free memory of the allocator.
-        unsafe { libc::malloc_trim(0) };
-        // A handler that cannot be set costs a message, not the module.
-        let _ = signals::end_on_abort(world.args.first().map_or("the module", String::as_str));
-        match program.run(world) {
-            // POSIX keeps the low eight bits.
-            Ending::Exited(code) => exit_now((code & 0xff).cast_signed()),
-            Ending::Trapped(cause) => {
-                eprintln!("wasmedge: {} trapped: {cause}", world.args.first().map_or("the module", String::as_str));
-                exit_now(TRAP_EXIT_CODE)
-            }
-        }
-    }
-}
-
-/// Ends the process without destructors: they belong to the host that this process was forked from.
-fn exit_now(code: i32) -> ! {
-    // SAFETY: ends the process.
-    unsafe { libc::_exit(code) }
 }
 
 impl Executor for GuestExecutor {
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        self.restore_locked_memory(spec);
         match self.prepare(spec) {
             Ok(ready) => {
                 self.ready.replace(Some(ready));
                 Ok(())
             }
             Err(cause) => {
-                self.sandbox.reporter.cause(&cause, true);
+                self.reporter.cause(&cause, true);
                 Err(ExecutorValidationError::ArgValidationError(cause))
             }
         }
@@ -120,13 +88,15 @@ impl Executor for GuestExecutor {
     }
 
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
-        match self.ready.take() {
-            Some(Ready::Wasm { program, world }) => self.run(program, &world),
-            Some(Ready::Linux { path, args }) => {
-                let env = spec.process().as_ref().and_then(|process| process.env().clone()).unwrap_or_default();
-                native::exec(&path, &args, &env)
-            }
-            None => Err(ExecutorError::Other("the entrypoint was not validated".to_owned())),
-        }
+        let ready = self.ready.take();
+        let ready = ready.ok_or_else(|| ExecutorError::Other("the entrypoint was not validated".to_owned()))?;
+        let env = spec.process().as_ref().and_then(|process| process.env().clone()).unwrap_or_default();
+        let cause = match self.run_hooks(&env) {
+            Ok(()) => self.sandbox.run(ready, &env),
+            Err(cause) => cause,
+        };
+        // Nobody waits for an answer any more.
+        eprintln!("{cause}");
+        exit_now(native::EXEC_FAILED)
     }
 }

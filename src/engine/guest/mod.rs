@@ -1,19 +1,28 @@
 //! Inside the container: from libcontainer's sandbox, complete but for the entrypoint, to the entrypoint's last
 //! instruction.
 
+pub mod console;
 mod entrypoint;
 mod executor;
 mod harden;
+mod hook;
+mod interpose;
+mod memory;
 mod native;
+mod ready;
 mod report;
 mod seccomp;
 mod signals;
+mod tenant;
+mod title;
 mod world;
 
 pub use entrypoint::{Entrypoint, resolve};
-pub use executor::{GuestExecutor, Sandbox};
-pub use report::{Report, Reporter, capture_errors};
+pub use executor::GuestExecutor;
+pub use hook::run as run_hook;
+pub use native::EXEC_FAILED;
+pub use ready::{Sandbox, exit_now};
+pub use report::{Finished, Report, Reporter, capture_errors};
 pub use seccomp::prepare as prepare_seccomp;
-
-/// Exit code of a guest that trapped: what the shell shows for a process that aborted (128 + SIGABRT).
-pub const TRAP_EXIT_CODE: i32 = 134;
+pub use signals::TRAP_EXIT_CODE;
+pub use tenant::{HIDDEN_FROM_MODULES, Tenant, become_program};

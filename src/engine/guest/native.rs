@@ -11,7 +11,7 @@ use nix::{
 use super::signals;
 
 /// Exit code of runc's init when execve itself fails.
-const EXEC_FAILED: i32 = 255;
+pub const EXEC_FAILED: i32 = 255;
 
 /// Whether `path` may be executed by this process's effective user.
 pub fn check_executable(name: &str, path: &Path) -> Result<(), String> {
@@ -22,8 +22,8 @@ pub fn check_executable(name: &str, path: &Path) -> Result<(), String> {
     }
 }
 
-/// Replaces this process; on failure the cause goes to the container's stderr.
-pub fn exec(path: &Path, args: &[String], env: &[String]) -> ! {
+/// Replaces this process; returns the cause if that fails.
+pub fn exec(path: &Path, args: &[String], env: &[String]) -> String {
     let cause = match (signals::reset(), c_strings(args), c_strings(env)) {
         (Ok(()), Ok(args), Ok(env)) => match CString::new(path.as_os_str().as_encoded_bytes()) {
             Ok(path) => {
@@ -35,8 +35,7 @@ pub fn exec(path: &Path, args: &[String], env: &[String]) -> ! {
         (Err(errno), _, _) => errno.desc().to_owned(),
         _ => "an argument or environment variable has a NUL byte".to_owned(),
     };
-    eprintln!("exec {}: {cause}", path.display());
-    std::process::exit(EXEC_FAILED)
+    format!("exec {}: {cause}", path.display())
 }
 
 fn c_strings(strings: &[String]) -> Result<Vec<CString>, std::ffi::NulError> {

@@ -6,11 +6,13 @@
 
 use std::{
     fmt::Write as _,
-    os::fd::{AsFd, AsRawFd, RawFd},
+    io::IoSlice,
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
 };
 
-use nix::sys::socket::{MsgFlags, send};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::{Deserialize, Serialize};
+use wasmedge_shim_protocol::{Failure, Reply};
 
 /// What a worker, and the container processes it makes, tell the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +28,9 @@ pub enum Report<T> {
     Done(T),
 }
 
+/// What a worker brings forth: a reply and the file descriptors that go with it.
+pub type Finished = Result<(Reply, Vec<OwnedFd>), Failure>;
+
 /// The socket to the host. Copied into every process that the worker makes; each message is one packet.
 #[derive(Debug, Clone, Copy)]
 pub struct Reporter {
@@ -40,18 +45,20 @@ impl Reporter {
 
     /// Sends a cause. A host that is gone has nobody left to tell.
     pub fn cause(&self, text: &str, plain: bool) {
-        self.send(&Report::<()>::Cause { text: one_line(text), plain });
+        self.send(&Report::<()>::Cause { text: one_line(text), plain }, &[]);
     }
 
-    /// Sends the outcome.
-    pub fn done(&self, outcome: impl Serialize) {
-        self.send(&Report::Done(outcome));
+    /// Sends the outcome and the file descriptors that go with it.
+    pub fn done(&self, outcome: impl Serialize, fds: &[OwnedFd]) {
+        self.send(&Report::Done(outcome), fds);
     }
 
-    fn send(&self, report: &impl Serialize) {
-        if let Ok(bytes) = postcard::to_stdvec(report) {
-            let _ = send(self.socket, &bytes, MsgFlags::MSG_NOSIGNAL);
-        }
+    fn send(&self, report: &impl Serialize, fds: &[OwnedFd]) {
+        let Ok(bytes) = postcard::to_stdvec(report) else { return };
+        let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&raw)];
+        let control = if raw.is_empty() { &[][..] } else { &rights[..] };
+        let _ = sendmsg::<()>(self.socket, &[IoSlice::new(&bytes)], control, MsgFlags::MSG_NOSIGNAL, None);
     }
 }
 

@@ -5,6 +5,9 @@ use std::sync::OnceLock;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 
+/// Exit code of a guest that trapped: what the shell shows for a process that aborted (128 + SIGABRT).
+pub const TRAP_EXIT_CODE: i32 = 134;
+
 /// Signals that ask a program to end.
 const ENDING: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP];
 
@@ -22,7 +25,7 @@ extern "C" fn give_up() {
     // SAFETY: write and _exit are async-signal-safe.
     unsafe {
         libc::write(2, words.as_ptr().cast(), words.len());
-        libc::_exit(super::TRAP_EXIT_CODE)
+        libc::_exit(TRAP_EXIT_CODE)
     }
 }
 

@@ -1,9 +1,13 @@
 //! A shim's connection: whole messages in, and out as fast as the shim takes them.
 
-use std::{collections::VecDeque, io, os::fd::AsFd, rc::Rc};
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
 
 use anyhow::{Result, bail};
-use wasmedge_shim_protocol::{Channel, Error, FromHost, Hello, PROTOCOL_VERSION, Pidfd, ToHost};
+use wasmedge_shim_protocol::{Channel, Error, FromHost, Hello, PROTOCOL_VERSION, ToHost};
 
 /// Messages that wait for a shim which does not read. Containers end once each, so a living shim stays far below.
 const MAX_WAITING: usize = 1024;
@@ -14,7 +18,7 @@ pub type ConnectionId = u64;
 /// One connected shim.
 pub struct Connection {
     channel: Channel,
-    waiting: VecDeque<(FromHost, Option<Rc<Pidfd>>)>,
+    waiting: VecDeque<(FromHost, Vec<OwnedFd>)>,
     greeted: bool,
 }
 
@@ -33,7 +37,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection is at its end, with or without anybody's fault.
-    pub fn receive(&mut self) -> Result<Option<(ToHost, Vec<std::os::fd::OwnedFd>)>> {
+    pub fn receive(&mut self) -> Result<Option<(ToHost, Vec<OwnedFd>)>> {
         match self.channel.recv::<ToHost>() {
             Ok(Some((ToHost::Hello(hello), _))) => {
                 self.greet(&hello)?;
@@ -49,7 +53,7 @@ impl Connection {
 
     fn greet(&mut self, theirs: &Hello) -> Result<()> {
         let program = concat!("wasmedge-engine ", env!("CARGO_PKG_VERSION")).to_owned();
-        self.send(FromHost::Hello(Hello { protocol: PROTOCOL_VERSION, program }), None)?;
+        self.send(FromHost::Hello(Hello { protocol: PROTOCOL_VERSION, program }), Vec::new())?;
         if theirs.protocol != PROTOCOL_VERSION {
             bail!("{} speaks protocol version {}, not {PROTOCOL_VERSION}", theirs.program, theirs.protocol);
         }
@@ -57,9 +61,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a message, with a pidfd where one belongs to it, after those that wait.
-    pub fn send(&mut self, message: FromHost, pidfd: Option<Rc<Pidfd>>) -> Result<()> {
-        self.waiting.push_back((message, pidfd));
+    /// Sends a message with its file descriptors, after those that wait.
+    pub fn send(&mut self, message: FromHost, fds: Vec<OwnedFd>) -> Result<()> {
+        self.waiting.push_back((message, fds));
         self.flush()?;
         if self.waiting.len() > MAX_WAITING {
             bail!("it does not read its messages");
@@ -69,8 +73,8 @@ impl Connection {
 
     /// Sends what waits, as far as the socket takes it.
     pub fn flush(&mut self) -> Result<()> {
-        while let Some((message, pidfd)) = self.waiting.front() {
-            let fds: Vec<_> = pidfd.iter().map(|pidfd| pidfd.as_fd()).collect();
+        while let Some((message, fds)) = self.waiting.front() {
+            let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
             match self.channel.send(message, &fds) {
                 Ok(()) => drop(self.waiting.pop_front()),
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break,

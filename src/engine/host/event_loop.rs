@@ -97,10 +97,12 @@ impl Host {
                 return;
             }
             let status = ExitStatus::now(exit_code(wait_status));
-            if let Some((exit, owner)) = self.containers.exited(pid, status) {
+            if let Some((exit, owner, was_init)) = self.containers.exited(pid, status) {
                 let key = exit.key.clone();
-                self.send(owner, FromHost::Exited(exit), None);
-                self.init_ended(&key);
+                self.send(owner, FromHost::Exited(exit), Vec::new());
+                if was_init {
+                    self.init_ended(&key);
+                }
             } else if let Some(token) = self.worker_of(pid) {
                 // A worker that has done its work reported before it ended.
                 self.read_worker(token);

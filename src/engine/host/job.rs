@@ -22,6 +22,10 @@ pub enum Caller {
 pub enum Job {
     /// Creating a container.
     Create(ContainerKey, Caller),
+    /// Running another program in one.
+    Exec(ContainerKey, Caller),
+    /// What leaves nothing behind when it is cut short: the verb, for people.
+    Short(&'static str, Caller),
     /// Removing one; where a creation failed half-way, its failure is the answer.
     Delete(ContainerKey, Option<Container>, Caller, Option<Failure>),
 }

@@ -8,9 +8,11 @@ mod connection;
 mod containers;
 mod event_loop;
 mod job;
+mod programs;
 mod requests;
 mod seal;
 mod state;
+mod stdio;
 mod worker;
 
 use std::{

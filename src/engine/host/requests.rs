@@ -1,12 +1,14 @@
 //! What the host does for each request.
 
-use std::{fs, io, os::fd::OwnedFd, rc::Rc};
+use std::{
+    fs, io,
+    os::fd::{AsFd, OwnedFd},
+};
 
 use anyhow::Result;
 use nix::{sys::signal::Signal, unistd::Pid};
 use wasmedge_shim_protocol::{
-    ContainerKey, Create, Deleted, Failure, FailureKind, FromHost, Outcome, Pidfd, Reply, Request, StdioPresence,
-    ToHost,
+    ContainerKey, Create, Deleted, Failure, FailureKind, FromHost, Outcome, Pidfd, Reply, Request, ToHost,
 };
 
 use super::{
@@ -14,9 +16,10 @@ use super::{
     containers::Container,
     job::{Caller, Job},
     state::Host,
+    stdio,
     worker::Worker,
 };
-use crate::sandbox::{self, State};
+use crate::sandbox;
 
 impl Host {
     pub(super) fn handle(&mut self, connection: ConnectionId, message: ToHost, fds: Vec<OwnedFd>) {
@@ -24,10 +27,9 @@ impl Host {
         let caller = Caller::Shim { connection, request: id };
         match request {
             Request::Create(create) => self.create(caller, create, fds),
-            Request::Start(key) => {
-                let outcome = self.start(&key);
-                self.reply(caller, outcome, None);
-            }
+            Request::Start(key) => self.start(caller, key),
+            Request::Exec(exec) => self.exec(caller, exec, fds),
+            Request::Update(update) => self.update(caller, update),
             Request::Delete(key) => {
                 self.delete_siblings(&key);
                 self.delete(caller, key);
@@ -35,9 +37,9 @@ impl Host {
         }
     }
 
-    fn reply(&mut self, caller: Caller, outcome: Outcome, pidfd: Option<Rc<Pidfd>>) {
+    pub(super) fn reply(&mut self, caller: Caller, outcome: Outcome, fds: Vec<OwnedFd>) {
         match caller {
-            Caller::Shim { connection, request: id } => self.send(connection, FromHost::Reply { id, outcome }, pidfd),
+            Caller::Shim { connection, request: id } => self.send(connection, FromHost::Reply { id, outcome }, fds),
             Caller::Nobody => drop(outcome.map_err(|failure| log::warn!("{failure}"))),
         }
     }
@@ -45,33 +47,37 @@ impl Host {
     fn create(&mut self, caller: Caller, create: Create, fds: Vec<OwnedFd>) {
         let started = self.start_create(caller, create, fds);
         if let Err(error) = started {
-            self.reply(caller, Err(Failure::internal(format!("cannot start a worker: {error:#}"))), None);
+            self.reply(caller, Err(Failure::internal(format!("cannot start a worker: {error:#}"))), Vec::new());
         }
     }
 
     fn start_create(&mut self, caller: Caller, create: Create, fds: Vec<OwnedFd>) -> Result<()> {
-        let stdio = arrange_stdio(create.stdio, fds)?;
+        let stdio = stdio::arrange(create.stdio, fds)?;
         let keep: Vec<_> = stdio.iter().map(std::os::fd::AsFd::as_fd).collect();
         let location = &self.location;
         let worker = Worker::spawn(&keep, |reporter| {
             // The worker's copies of the descriptors are its own; the host's are dropped below.
-            let stdio = duplicate(&stdio).map_err(|error| Failure::internal(error.to_string()))?;
+            let stdio = stdio::duplicate(&stdio).map_err(|error| Failure::internal(error.to_string()))?;
             sandbox::create(location, &create, stdio, reporter)
         })?;
         self.add_worker(worker, Job::Create(create.key, caller))
     }
 
-    fn start(&mut self, key: &ContainerKey) -> Outcome {
-        if let Some(status) = self.containers.get(key).and_then(|container| container.status) {
+    fn start(&mut self, caller: Caller, key: ContainerKey) {
+        let container = self.containers.get(&key);
+        if let Some(status) = container.and_then(|container| container.status) {
             let cause = format!("the init of {key} ended with code {} before it was started", status.code);
-            return Err(Failure::new(FailureKind::FailedPrecondition, cause));
+            return self.reply(caller, Err(Failure::new(FailureKind::FailedPrecondition, cause)), Vec::new());
         }
-        match State::new(&self.location, key).notify_start() {
-            Ok(()) => Ok(Reply::Started),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(Failure::new(FailureKind::NotFound, format!("there is no container {key}")))
-            }
-            Err(error) => Err(Failure::internal(format!("the init of {key} does not wait to be started: {error}"))),
+        if container.is_some_and(|container| !container.late_hooks) {
+            let outcome = sandbox::start(&self.location, &key);
+            return self.reply(caller, outcome, Vec::new());
+        }
+        let location = &self.location;
+        let start = |_| sandbox::start_with_hooks(location, &key).map(|reply| (reply, Vec::new()));
+        let worker = Worker::spawn(&[], start).map_err(anyhow::Error::from);
+        if let Err(error) = worker.and_then(|worker| self.add_worker(worker, Job::Short("starting", caller))) {
+            self.reply(caller, Err(Failure::internal(format!("cannot start a worker: {error:#}"))), Vec::new());
         }
     }
 
@@ -95,7 +101,11 @@ impl Host {
                 if let Err(error) = container.pidfd.send_signal(libc::SIGKILL)
                     && error.raw_os_error() != Some(libc::ESRCH)
                 {
-                    return self.reply(caller, Err(Failure::internal(format!("cannot kill {key}: {error}"))), None);
+                    return self.reply(
+                        caller,
+                        Err(Failure::internal(format!("cannot kill {key}: {error}"))),
+                        Vec::new(),
+                    );
                 }
                 self.deleting.push((key, caller));
             }
@@ -115,11 +125,11 @@ impl Host {
     fn start_delete(&mut self, caller: Caller, key: ContainerKey, failure: Option<Failure>) {
         let container = self.containers.remove(&key);
         let location = &self.location;
-        let worker = Worker::spawn(&[], |_| sandbox::delete(location, &key));
+        let worker = Worker::spawn(&[], |_| sandbox::delete(location, &key).map(|reply| (reply, Vec::new())));
         let started = worker.map_err(anyhow::Error::from);
         let job = Job::Delete(key, container, caller, failure);
         if let Err(error) = started.and_then(|worker| self.add_worker(worker, job)) {
-            self.reply(caller, Err(Failure::internal(format!("cannot start a worker: {error:#}"))), None);
+            self.reply(caller, Err(Failure::internal(format!("cannot start a worker: {error:#}"))), Vec::new());
         }
     }
 
@@ -128,18 +138,20 @@ impl Host {
         let Some((worker, _)) = self.workers.get_mut(&token) else { return };
         match worker.outcome() {
             Ok(None) => {}
-            Ok(Some(outcome)) => {
+            Ok(Some((outcome, fds))) => {
                 if let Some((_, job)) = self.workers.remove(&token) {
-                    self.finish(job, outcome);
+                    self.finish(job, outcome, fds);
                 }
             }
             Err(_) => self.worker_died(token),
         }
     }
 
-    fn finish(&mut self, job: Job, outcome: Outcome) {
+    fn finish(&mut self, job: Job, outcome: Outcome, fds: Vec<OwnedFd>) {
         match job {
-            Job::Create(key, caller) => self.finish_create(key, caller, outcome),
+            Job::Create(key, caller) => self.finish_create(key, caller, outcome, fds),
+            Job::Exec(key, caller) => self.finish_exec(key, caller, outcome, fds),
+            Job::Short(_, caller) => self.reply(caller, outcome, fds),
             Job::Delete(key, container, caller, failure) => {
                 let outcome = outcome.map(|reply| with_known_status(reply, container.as_ref()));
                 if let (Err(cause), Some(container)) = (&outcome, container) {
@@ -147,7 +159,7 @@ impl Host {
                     // It can be tried again, with the status still known.
                     self.containers.insert(key, container);
                 }
-                self.reply(caller, failure.map_or(outcome, Err), None);
+                self.reply(caller, failure.map_or(outcome, Err), fds);
             }
         }
         if self.workers.is_empty() {
@@ -155,8 +167,8 @@ impl Host {
         }
     }
 
-    fn finish_create(&mut self, key: ContainerKey, caller: Caller, outcome: Outcome) {
-        let Ok(Reply::Created(created)) = &outcome else { return self.reply(caller, outcome, None) };
+    fn finish_create(&mut self, key: ContainerKey, caller: Caller, outcome: Outcome, console: Vec<OwnedFd>) {
+        let Ok(Reply::Created(created)) = &outcome else { return self.reply(caller, outcome, Vec::new()) };
         let pid = created.pid.cast_signed();
         let ended = self.unclaimed.remove(&pid);
         let pidfd = match ended {
@@ -164,13 +176,13 @@ impl Host {
             Some(_) => Err(io::Error::from_raw_os_error(libc::ESRCH)),
             None => Pidfd::open(pid),
         };
-        match pidfd.map(Rc::new) {
-            Ok(pidfd) => {
+        match pidfd.and_then(|pidfd| Ok((pidfd.as_fd().try_clone_to_owned()?, pidfd))) {
+            Ok((copy, pidfd)) => {
                 if let Caller::Shim { connection: owner, .. } = caller {
-                    let container = Container { pid, pidfd: pidfd.clone(), status: None, owner };
-                    self.containers.insert(key, container);
+                    let late_hooks = created.late_hooks;
+                    self.containers.insert(key, Container { pid, pidfd, status: None, owner, late_hooks });
                 }
-                self.reply(caller, outcome, Some(pidfd));
+                self.reply(caller, outcome, std::iter::once(copy).chain(console).collect());
             }
             Err(error) => {
                 let failure = Failure::internal(format!("the init of {key}, process {pid}, has ended: {error}"));
@@ -193,18 +205,27 @@ impl Host {
                 if let Some(container) = container {
                     self.containers.insert(key, container);
                 }
-                self.reply(caller, Err(failure.unwrap_or(cause)), None);
+                self.reply(caller, Err(failure.unwrap_or(cause)), Vec::new());
+            }
+            Job::Exec(key, caller) => self.exec_died(&key, caller),
+            Job::Short(doing, caller) => {
+                let failure = Failure::internal(format!("the worker that was {doing} the container was killed"));
+                self.reply(caller, Err(failure), Vec::new());
             }
         }
     }
 
     /// Kills what a dead worker has left that is in no cgroup yet: children of ours in its process group.
     fn kill_group(&self, group: Pid) {
+        self.kill_strays(|pid| nix::unistd::getpgid(Some(Pid::from_raw(pid))) == Ok(group));
+    }
+
+    /// Kills those children of ours that are no known process of a container and that `belong`.
+    pub(super) fn kill_strays(&self, belong: impl Fn(i32) -> bool) {
         let children =
             fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id())).unwrap_or_default();
         for pid in children.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok()) {
-            let belongs = nix::unistd::getpgid(Some(Pid::from_raw(pid))) == Ok(group);
-            if belongs && !self.containers.is_init(pid) {
+            if !self.containers.has_process(pid) && belong(pid) {
                 // It may have ended by now.
                 let _ = nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
@@ -220,26 +241,4 @@ fn with_known_status(reply: Reply, container: Option<&Container>) -> Reply {
         }
         (reply, _) => reply,
     }
-}
-
-/// The three standard streams, `/dev/null` where none was sent.
-fn arrange_stdio(presence: StdioPresence, fds: Vec<OwnedFd>) -> io::Result<[OwnedFd; 3]> {
-    if fds.len() != presence.count() {
-        return Err(io::Error::other(format!(
-            "{} stdio descriptors were announced, {} came",
-            presence.count(),
-            fds.len()
-        )));
-    }
-    let mut fds = fds.into_iter();
-    let mut stream = |present| match if present { fds.next() } else { None } {
-        Some(fd) => Ok(fd),
-        None => fs::OpenOptions::new().read(true).write(true).open("/dev/null").map(OwnedFd::from),
-    };
-    Ok([stream(presence.stdin)?, stream(presence.stdout)?, stream(presence.stderr)?])
-}
-
-fn duplicate(fds: &[OwnedFd; 3]) -> io::Result<[OwnedFd; 3]> {
-    let [stdin, stdout, stderr] = fds;
-    Ok([stdin.try_clone()?, stdout.try_clone()?, stderr.try_clone()?])
 }

@@ -99,14 +99,9 @@ impl Host {
     }
 
     /// Sends to a shim that may be gone.
-    pub(super) fn send(
-        &mut self,
-        id: ConnectionId,
-        message: FromHost,
-        pidfd: Option<std::rc::Rc<wasmedge_shim_protocol::Pidfd>>,
-    ) {
+    pub(super) fn send(&mut self, id: ConnectionId, message: FromHost, fds: Vec<OwnedFd>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        if let Err(error) = connection.send(message, pidfd) {
+        if let Err(error) = connection.send(message, fds) {
             log::warn!("connection {id} is given up: {error:#}");
             drop(self.connections.remove(&id));
             return;

@@ -1,22 +1,23 @@
 //! Workers: forks of the host that do one request and exit.
 
 use std::{
-    io,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    io::{self, IoSliceMut},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
 use nix::{
+    cmsg_space,
     errno::Errno,
     sys::{
         prctl,
         signal::{SigSet, SigmaskHow, Signal, sigprocmask},
-        socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair},
+        socket::{AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair},
     },
     unistd::{ForkResult, Pid, fork, setpgid},
 };
-use wasmedge_shim_protocol::{Failure, Outcome, Reply};
+use wasmedge_shim_protocol::{Failure, MAX_FDS, Outcome, Reply};
 
-use crate::guest::{Report, Reporter, capture_errors};
+use crate::guest::{Finished, Report, Reporter, capture_errors};
 
 /// Largest report, in bytes.
 const MAX_REPORT: usize = 64 * 1024;
@@ -33,7 +34,7 @@ pub struct Worker {
 impl Worker {
     /// Forks a worker that does `job` with no other descriptors than its standard ones, those in `keep` and the
     /// report socket: the host's own connections must not stay open in containers.
-    pub fn spawn(keep: &[BorrowedFd<'_>], job: impl FnOnce(Reporter) -> Outcome) -> io::Result<Self> {
+    pub fn spawn(keep: &[BorrowedFd<'_>], job: impl FnOnce(Reporter) -> Finished) -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
         // SAFETY: the host has a single thread, so the child may do whatever it could do itself.
@@ -45,10 +46,14 @@ impl Worker {
                 let reporter = Reporter::new(&theirs);
                 let mut kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
                 kept.push(theirs.as_raw_fd());
-                reporter.done(prepare(&kept).map_err(|error| Failure::internal(error.to_string())).and_then(|()| {
+                let finished = prepare(&kept).map_err(|error| Failure::internal(error.to_string())).and_then(|()| {
                     capture_errors(reporter);
                     job(reporter)
-                }));
+                });
+                match finished {
+                    Ok((reply, fds)) => reporter.done(Ok::<_, Failure>(reply), &fds),
+                    Err(failure) => reporter.done(Err::<Reply, _>(failure), &[]),
+                }
                 // SAFETY: ends the worker without the host's destructors.
                 unsafe { libc::_exit(0) }
             }
@@ -60,16 +65,16 @@ impl Worker {
         &self.socket
     }
 
-    /// Reads what has been reported; the outcome once there is one.
+    /// Reads what has been reported; the outcome, with its file descriptors, once there is one.
     ///
     /// # Errors
     /// `UnexpectedEof` when the worker and all its processes are gone without an outcome.
-    pub fn outcome(&mut self) -> io::Result<Option<Outcome>> {
+    pub fn outcome(&mut self) -> io::Result<Option<(Outcome, Vec<OwnedFd>)>> {
         loop {
             let mut buffer = vec![0; MAX_REPORT];
-            let size = match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(size) => size,
+            let (size, fds) = match self.receive(&mut buffer) {
+                Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(received) => received,
                 Err(Errno::EAGAIN) => return Ok(None),
                 Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(errno.into()),
@@ -77,10 +82,25 @@ impl Worker {
             match postcard::from_bytes::<Report<Outcome>>(&buffer[..size]) {
                 Ok(Report::Cause { text, plain: true }) => drop(self.plain_cause.get_or_insert(text)),
                 Ok(Report::Cause { text, plain: false }) => drop(self.traced_cause.get_or_insert(text)),
-                Ok(Report::Done(outcome)) => return Ok(Some(self.explain(outcome))),
+                Ok(Report::Done(outcome)) => return Ok(Some((self.explain(outcome), fds))),
                 Err(error) => return Err(io::Error::other(error)),
             }
         }
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
+        let mut control = cmsg_space!([RawFd; MAX_FDS]);
+        let mut iov = [IoSliceMut::new(buffer)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let packet = recvmsg::<()>(self.socket.as_raw_fd(), &mut iov, Some(&mut control), flags)?;
+        let mut fds = Vec::new();
+        for message in packet.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(raw) = message {
+                // SAFETY: the kernel has just installed these descriptors for us.
+                fds.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+            }
+        }
+        Ok((packet.bytes, fds))
     }
 
     /// Puts the best known cause into a failure.

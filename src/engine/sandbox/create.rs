@@ -13,22 +13,21 @@ use oci_spec::runtime::Spec;
 use wasmedge_shim_protocol::{Create, Created, Failure, FailureKind, Location, Reply};
 
 use super::{
-    by_hand, cgroup, cgroup_mount, delete, lookup, rootfs,
+    by_hand, cgroup,
+    console::ConsoleSocket,
+    delete, devices, hooks, lookup,
+    mounts::{propagation, rootfs, staging},
+    namespaces,
     state::{Init, Record, State},
-    translate,
+    translate, userns,
 };
-use crate::guest::{self, Entrypoint, GuestExecutor, Reporter, Sandbox};
+use crate::guest::{self, Entrypoint, Finished, GuestExecutor, Reporter, Sandbox};
 
 /// Creates the container that `request` describes. `stdio` are its standard streams.
 ///
 /// # Errors
 /// After one, nothing is left of the container.
-pub fn create(
-    location: &Location,
-    request: &Create,
-    stdio: [OwnedFd; 3],
-    reporter: Reporter,
-) -> Result<Reply, Failure> {
+pub fn create(location: &Location, request: &Create, stdio: [OwnedFd; 3], reporter: Reporter) -> Finished {
     let state = State::new(location, &request.key);
     state.make().map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
@@ -36,14 +35,15 @@ pub fn create(
         }
         _ => Failure::internal(format!("cannot make the state directory {}: {error}", state.bundle().display())),
     })?;
-    build(&state, request, stdio, reporter).map(Reply::Created).map_err(|error| {
-        let leftovers = delete::remove(&state, &request.key).err();
+    let node = File::open("/proc/self/ns/mnt").map_err(|error| Failure::internal(format!("/proc: {error}")))?;
+    build(&state, request, stdio, reporter).map_err(|error| {
+        let leftovers = namespaces::go_back(&node).and_then(|()| delete::remove(&state, &request.key)).err();
         let also = leftovers.map(|cause| format!(" (and cleaning up failed: {cause:#})")).unwrap_or_default();
         Failure::internal(format!("{error:#}{also}"))
     })
 }
 
-fn build(state: &State, request: &Create, stdio: [OwnedFd; 3], reporter: Reporter) -> Result<Created> {
+fn build(state: &State, request: &Create, stdio: [OwnedFd; 3], reporter: Reporter) -> Result<(Reply, Vec<OwnedFd>)> {
     let mut record = Record {
         bundle: request.bundle.clone(),
         systemd_cgroup: request.options.systemd_cgroup,
@@ -52,6 +52,12 @@ fn build(state: &State, request: &Create, stdio: [OwnedFd; 3], reporter: Reporte
     };
     state.save(&record)?;
     let mut spec = load_spec(&request.bundle)?;
+    let late_hooks = spec.hooks().as_ref().is_some_and(hooks::late);
+    if late_hooks {
+        // They are due after a creation that fails as well.
+        record.late_hooks = true;
+        state.save(&record)?;
+    }
     rootfs::mount_all(&request.rootfs, &request.bundle)?;
     translate::absolute_root(&mut spec, &request.bundle);
     translate::spell_out(&mut spec);
@@ -59,49 +65,80 @@ fn build(state: &State, request: &Create, stdio: [OwnedFd; 3], reporter: Reporte
     let root = spec.root().as_ref().with_context(|| format!("{}: the spec has no root", config.display()))?;
     let root = root.path().clone();
     make_working_directory(&spec, &root)?;
-    give_to_user(&spec, &stdio)?;
+    let owner = translate::user_on_the_node(&spec);
+    give_to_user(owner, &stdio)?;
     let passwd = lookup::open(&spec, &root, Path::new("/etc/passwd")).and_then(io::read_to_string);
-    translate::set_home(&mut spec, &passwd.unwrap_or_default());
-
+    if let Some(process) = spec.process_mut() {
+        translate::set_home(process, &passwd.unwrap_or_default());
+    }
     let proc = File::open("/proc").context("cannot open /proc")?;
     let module = is_module(&spec, &root)?.then(|| translate::for_module(&mut spec));
-    cgroup_mount::replace(&mut spec).context("cannot prepare the cgroup mount")?;
+    cgroup::mount::replace(&mut spec).context("cannot prepare the cgroup mount")?;
+    let limits = translate::limits(&spec);
+    (record.module, record.memory) = (module.is_some(), limits.memory);
     let sandbox = Sandbox {
-        reporter,
-        for_module: module.is_some(),
-        limits: translate::limits(&spec),
+        limits,
         apparmor_profile: module.as_ref().and_then(|by_hand| by_hand.apparmor_profile.clone()),
         proc: proc.as_raw_fd(),
     };
+    let start_hooks = hooks::take_start_container(&mut spec, &request.key, &request.bundle);
+    let left = cgroup::resources::take(&mut spec, request.options.systemd_cgroup);
+    let user_namespace = userns::make(&mut spec)?;
+    staging::stage(&mut spec, &request.bundle, user_namespace.as_ref())?;
     save_spec(&spec, &state.config())?;
-
+    let spec_for_hooks = match hooks::during_creation(spec.hooks().as_ref()) {
+        true => Some(hooks::Replaced::new(&request.bundle, &state.config(), &state.bundle().join("original.json"))?),
+        false => None,
+    };
+    let bundle = if spec_for_hooks.is_some() { request.bundle.as_path() } else { state.bundle() };
     let outside = cgroup::own_membership()?;
     if let Some(by_hand) = &module {
         by_hand::before(by_hand)?;
     }
-    let pid = run_libcontainer(state, request, stdio, sandbox)?;
+    let executor = GuestExecutor::new(sandbox, module.is_some(), reporter, start_hooks);
+    let console = request.terminal.then(|| ConsoleSocket::new(state)).transpose()?;
+    let pid = run_libcontainer(state, bundle, request, stdio, executor, console.as_ref())?;
+    drop(spec_for_hooks);
     record.init = Some(Init::of(pid).ok_or_else(|| anyhow!("the container's init, process {pid}, has ended"))?);
+    if let Some(path) = cgroup::mount::own_path(&spec) {
+        cgroup::join_the_rest(pid, &path)?;
+    }
     record.cgroups = cgroup::directories_of(pid, &outside)?;
     cgroup::wait_for_helpers(pid, &record.cgroups);
     state.save(&record)?;
+    cgroup::resources::apply(&left, &record.cgroups)?;
+    devices::name_core(pid)?;
     if let Some(by_hand) = &module {
         by_hand::after(by_hand, pid)?;
     }
-    Ok(Created { pid: pid.unsigned_abs(), cgroups: record.cgroups })
+    let created = Reply::Created(Created { pid: pid.unsigned_abs(), cgroups: record.cgroups, late_hooks });
+    let master = console.map(|console| console.master(&spec, owner)).transpose()?;
+    propagation::set(&spec, pid)?;
+    Ok((created, master.into_iter().collect()))
 }
 
-fn run_libcontainer(state: &State, request: &Create, stdio: [OwnedFd; 3], sandbox: Sandbox) -> Result<i32> {
+fn run_libcontainer(
+    state: &State,
+    bundle: &Path,
+    request: &Create,
+    stdio: [OwnedFd; 3],
+    executor: GuestExecutor,
+    console: Option<&ConsoleSocket>,
+) -> Result<i32> {
     let libcontainer_root = state.libcontainer_root();
     fs::create_dir(&libcontainer_root).with_context(|| format!("cannot make {}", libcontainer_root.display()))?;
-    let [stdin, stdout, stderr] = stdio;
-    let container = ContainerBuilder::new(request.key.id.clone(), SyscallType::default())
-        .with_executor(GuestExecutor::new(sandbox))
+    let builder = ContainerBuilder::new(request.key.id.clone(), SyscallType::default())
+        .with_executor(executor)
         .with_root_path(&libcontainer_root)?
-        .with_stdin(stdin)
-        .with_stdout(stdout)
-        .with_stderr(stderr)
+        .with_console_socket(console.map(ConsoleSocket::path));
+    let [stdin, stdout, stderr] = stdio;
+    let builder = match console {
+        Some(_) => builder,
+        None => builder.with_stdin(stdin).with_stdout(stdout).with_stderr(stderr),
+    };
+    let container = builder
         .validate_id()?
-        .as_init(state.bundle())
+        .as_init(bundle)
         .with_systemd(request.options.systemd_cgroup)
         .with_no_pivot(request.options.no_pivot_root)
         .with_detach(true)
@@ -144,14 +181,14 @@ fn make_working_directory(spec: &Spec, root: &Path) -> Result<()> {
 }
 
 /// The container's user owns its standard streams, so that it may open them again by `/dev/stdout`, as under runc.
-/// What is no pipe (`/dev/null`, a terminal) stays as it is.
-fn give_to_user(spec: &Spec, stdio: &[OwnedFd; 3]) -> Result<()> {
-    let Some(process) = spec.process() else { return Ok(()) };
-    let uid = nix::unistd::Uid::from_raw(process.user().uid());
+/// What is no pipe (`/dev/null`) stays as it is.
+fn give_to_user(owner: u32, stdio: &[OwnedFd; 3]) -> Result<()> {
+    let owner = nix::unistd::Uid::from_raw(owner);
     for stream in stdio {
         let kind = nix::sys::stat::SFlag::from_bits_truncate(nix::sys::stat::fstat(stream)?.st_mode);
         if kind.contains(nix::sys::stat::SFlag::S_IFIFO) {
-            nix::unistd::fchown(stream, Some(uid), None).context("cannot give a stdio pipe to the container's user")?;
+            nix::unistd::fchown(stream, Some(owner), None)
+                .context("cannot give a stdio pipe to the container's user")?;
         }
     }
     Ok(())

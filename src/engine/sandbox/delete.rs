@@ -16,7 +16,8 @@ use oci_spec::runtime::Spec;
 use wasmedge_shim_protocol::{ContainerKey, Deleted, ExitStatus, Failure, Location, Pidfd, Reply};
 
 use super::{
-    cgroup, rootfs,
+    cgroup, hooks,
+    mounts::rootfs,
     state::{Init, State},
 };
 
@@ -47,7 +48,13 @@ pub fn remove(state: &State, key: &ContainerKey) -> Result<Deleted> {
         rootfs::unmount(&record.bundle)
             .with_context(|| format!("cannot unmount {}", rootfs::target(&record.bundle).display()))?;
     }
+    let late_hooks = state.load().filter(|record| record.late_hooks);
     state.remove().with_context(|| format!("cannot remove {}", state.bundle().display()))?;
+    if let Some(record) = late_hooks
+        && let Err(cause) = hooks::run(key, &record.bundle, hooks::Moment::Stopped)
+    {
+        log::warn!("{key}: {cause}");
+    }
     Ok(deleted)
 }
 
@@ -95,7 +102,9 @@ fn remove_computed_cgroup(state: &State, key: &ContainerKey, systemd_cgroup: boo
         container_name: key.id.clone(),
     })?;
     kill_members(&manager);
-    manager.remove().context("cannot remove the cgroup")
+    manager.remove().context("cannot remove the cgroup")?;
+    let rest = cgroup::mount::own_path(&spec).map_or_else(|| Ok(Vec::new()), |path| cgroup::rest_of(&path));
+    Ok(cgroup::remove(&rest?)?)
 }
 
 fn kill_members(manager: &AnyCgroupManager) {

@@ -3,16 +3,25 @@
 
 mod by_hand;
 mod cgroup;
-mod cgroup_mount;
+mod console;
 mod create;
 mod delete;
+mod devices;
+mod exec;
+mod handover;
+mod hooks;
 mod lookup;
 mod mounts;
-mod rootfs;
+mod namespaces;
+mod start;
 mod state;
 mod translate;
+mod update;
+mod userns;
 
 pub use cgroup::join as join_cgroups_of;
 pub use create::create;
 pub use delete::delete;
-pub use state::State;
+pub use exec::exec;
+pub use start::{start, start_with_hooks};
+pub use update::update;

@@ -35,6 +35,12 @@ pub struct Record {
     pub init: Option<Init>,
     /// The cgroup directories that were made for it.
     pub cgroups: Vec<PathBuf>,
+    /// Whether its entrypoint is a module.
+    pub module: bool,
+    /// Its memory limit, in bytes.
+    pub memory: Option<u64>,
+    /// Whether there are hooks to run after its start or its end.
+    pub late_hooks: bool,
 }
 
 /// A process, told apart from later ones with the same id by its start time.

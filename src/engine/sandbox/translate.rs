@@ -5,13 +5,9 @@ use std::{
     path::Path,
 };
 
-use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxIdMapping, Mount, Spec};
+use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxIdMapping, Mount, Process, Spec};
 
-use crate::wasm::Limits;
-
-/// Filesystems that show a guest the node or itself. `/proc/self/mem` would let a module write to the engine around
-/// it; none of them is of use to WASI.
-const HIDDEN_FROM_MODULES: [&str; 5] = ["proc", "sysfs", "cgroup", "cgroup2", "mqueue"];
+use crate::{guest::HIDDEN_FROM_MODULES, wasm::Limits};
 
 /// What libcontainer would need `/proc` in the container for, and is therefore done without it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,11 +46,18 @@ pub fn for_module(spec: &mut Spec) -> ByHand {
     by_hand
 }
 
-/// The node's number of a group of the container; `None` where its user namespace does not have it.
-fn on_the_node(gid: u32, mappings: Option<&[LinuxIdMapping]>) -> Option<u32> {
-    let Some(mappings) = mappings.filter(|mappings| !mappings.is_empty()) else { return Some(gid) };
+/// The node's number of the process's user; the container's own where its user namespace is not known here.
+pub fn user_on_the_node(spec: &Spec) -> u32 {
+    let uid = spec.process().as_ref().map_or(0, |process| process.user().uid());
+    let mappings = spec.linux().as_ref().and_then(|linux| linux.uid_mappings().as_deref());
+    on_the_node(uid, mappings).unwrap_or(uid)
+}
+
+/// The node's number of a user or group of the container; `None` where its user namespace does not have it.
+fn on_the_node(id: u32, mappings: Option<&[LinuxIdMapping]>) -> Option<u32> {
+    let Some(mappings) = mappings.filter(|mappings| !mappings.is_empty()) else { return Some(id) };
     mappings.iter().find_map(|mapping| {
-        let offset = gid.checked_sub(mapping.container_id()).filter(|offset| *offset < mapping.size())?;
+        let offset = id.checked_sub(mapping.container_id()).filter(|offset| *offset < mapping.size())?;
         mapping.host_id().checked_add(offset)
     })
 }
@@ -71,13 +74,7 @@ fn hidden(mount: &Mount) -> bool {
 /// comes as `"capabilities": {}`). The root mount is not tied to the node's, unless a mount asks for such a tie.
 pub fn spell_out(spec: &mut Spec) {
     if let Some(process) = spec.process_mut() {
-        let mut capabilities = process.capabilities().clone().unwrap_or_default();
-        for (get, set) in CAPABILITY_SETS {
-            if get(&capabilities).is_none() {
-                set(&mut capabilities, Some(HashSet::new()));
-            }
-        }
-        process.set_capabilities(Some(capabilities));
+        spell_out_capabilities(process);
     }
     let tied = |mount: &Mount| {
         mount
@@ -87,12 +84,27 @@ pub fn spell_out(spec: &mut Spec) {
             .any(|option| ["shared", "rshared", "slave", "rslave"].contains(&option.as_str()))
     };
     let private = !spec.mounts().iter().flatten().any(tied);
-    if let Some(linux) = spec.linux_mut()
-        && linux.rootfs_propagation().as_deref().unwrap_or_default().is_empty()
-        && private
-    {
-        linux.set_rootfs_propagation(Some("private".to_owned()));
+    if let Some(linux) = spec.linux_mut() {
+        let propagation = linux.rootfs_propagation().as_deref().unwrap_or_default();
+        // The root is one mount at that time; libcontainer knows the plain words only.
+        let plain = match propagation.strip_prefix('r').unwrap_or(propagation) {
+            "" if private => "private",
+            plain => plain,
+        };
+        let plain = (!plain.is_empty()).then(|| plain.to_owned());
+        linux.set_rootfs_propagation(plain);
     }
+}
+
+/// Makes every set of capabilities that is not given an empty one.
+pub fn spell_out_capabilities(process: &mut Process) {
+    let mut capabilities = process.capabilities().clone().unwrap_or_default();
+    for (get, set) in CAPABILITY_SETS {
+        if get(&capabilities).is_none() {
+            set(&mut capabilities, Some(HashSet::new()));
+        }
+    }
+    process.set_capabilities(Some(capabilities));
 }
 
 type Get = fn(&LinuxCapabilities) -> &Option<HashSet<Capability>>;
@@ -116,8 +128,7 @@ pub fn absolute_root(spec: &mut Spec, bundle: &Path) {
 
 /// Adds `HOME` where the environment has none, from the container's own `passwd` file (passwd(5)). libcontainer would
 /// ask the C library instead, which follows the image's `nsswitch.conf` into libraries of the image.
-pub fn set_home(spec: &mut Spec, passwd: &str) {
-    let Some(process) = spec.process_mut() else { return };
+pub fn set_home(process: &mut Process, passwd: &str) {
     let mut env = process.env().clone().unwrap_or_default();
     if env.iter().any(|entry| entry.starts_with("HOME=")) {
         return;
@@ -183,7 +194,7 @@ mod tests {
             let process = spec.process_mut().as_mut().unwrap();
             process.set_user(UserBuilder::default().uid(uid).build().unwrap());
             process.set_env(Some(env.iter().map(ToString::to_string).collect()));
-            set_home(&mut spec, passwd);
+            set_home(spec.process_mut().as_mut().unwrap(), passwd);
             spec.process().as_ref().unwrap().env().clone().unwrap().last().cloned().unwrap()
         };
         assert_eq!(home(0, &["A=1"], passwd), "HOME=/root");

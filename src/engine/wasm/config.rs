@@ -5,8 +5,8 @@ use wasmedge_sys::ffi;
 /// Size of a WebAssembly page, in bytes.
 const PAGE: u64 = 64 * 1024;
 
-/// Most pages that a 32-bit memory can have.
-const MAX_PAGES: u64 = 65_536;
+/// What a module without a limit may take, in bytes: all that a 32-bit linear memory can hold, and a quarter of that.
+const UNLIMITED: u64 = 5 << 30;
 
 /// Private memory of a container's init before its module grows, in bytes: 2 MB measured, and as much again for what
 /// the sandbox's construction leaves in the cgroup.
@@ -23,12 +23,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Most pages of one linear memory, beside `engine` bytes that the loaded module takes in the engine. The rest of
-    /// what the kernel charges to the container, its processes' own memory and page tables, is estimated.
-    fn pages(&self, engine: u64) -> u64 {
-        let Some(limit) = self.memory else { return MAX_PAGES };
-        let charged = PROCESS_MEMORY + engine + limit / PAGE_TABLE_SHARE;
-        (limit.saturating_sub(charged) / PAGE).clamp(1, MAX_PAGES)
+    /// What the module may take, in bytes: its linear memories, and the engine for itself. The rest of what the kernel
+    /// charges to the container, its processes' own memory and page tables, is estimated.
+    pub fn data(&self) -> u64 {
+        let Some(limit) = self.memory else { return UNLIMITED };
+        limit.saturating_sub(PROCESS_MEMORY + limit / PAGE_TABLE_SHARE).clamp(PAGE, UNLIMITED)
     }
 }
 
@@ -50,15 +49,6 @@ impl Config {
         }
     }
 
-    /// Bounds the linear memories of instances made from now on; `engine` is what the module itself takes, in bytes.
-    /// Returns the bound, in bytes.
-    pub fn limit(&self, limits: &Limits, engine: u64) -> u64 {
-        let pages = limits.pages(engine);
-        // SAFETY: the context lives as long as `self`.
-        unsafe { ffi::WasmEdge_ConfigureSetMaxMemoryPage(self.0, pages) };
-        pages * PAGE
-    }
-
     /// The context, valid as long as `self`.
     pub fn as_ptr(&self) -> *mut ffi::WasmEdge_ConfigureContext {
         self.0
@@ -77,12 +67,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_memory_bound_is_whole_pages_within_the_32_bit_range() {
-        let pages = |memory, engine| Limits { memory }.pages(engine);
-        assert_eq!(pages(None, 1 << 30), 65_536);
-        assert_eq!(pages(Some(32 << 20), 0), (28 * 16) - 4);
-        assert_eq!(pages(Some(32 << 20), 8 << 20), (20 * 16) - 4);
-        assert_eq!(pages(Some(100), 0), 1);
-        assert_eq!(pages(Some(u64::MAX), 0), 65_536);
+    fn a_module_may_take_what_the_container_s_limit_leaves() {
+        let data = |memory| Limits { memory }.data();
+        assert_eq!(data(None), UNLIMITED);
+        assert_eq!(data(Some(32 << 20)), (28 << 20) - (1 << 18));
+        assert_eq!(data(Some(100)), PAGE);
+        assert_eq!(data(Some(u64::MAX)), UNLIMITED);
     }
 }

@@ -38,7 +38,7 @@ impl Program {
         let config = Config::new();
         let before = heap_in_use();
         let module = parse(&config, bytes)?;
-        let bound = config.limit(limits, heap_in_use().saturating_sub(before));
+        let bound = limits.data().saturating_sub(heap_in_use().saturating_sub(before));
         let needed = initial_memory(bytes);
         if needed > bound {
             return Err(format!(

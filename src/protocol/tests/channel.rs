@@ -26,19 +26,38 @@ fn mount() -> impl Strategy<Value = RootfsMount> {
 }
 
 fn create() -> impl Strategy<Value = Create> {
-    (key(), ".{1,80}", prop::collection::vec(mount(), 0..5), any::<[bool; 5]>()).prop_map(
-        |(key, bundle, rootfs, [stdin, stdout, stderr, systemd_cgroup, no_pivot_root])| Create {
+    (key(), ".{1,80}", prop::collection::vec(mount(), 0..5), any::<[bool; 6]>()).prop_map(
+        |(key, bundle, rootfs, [stdin, stdout, stderr, terminal, systemd_cgroup, no_pivot_root])| Create {
             key,
             bundle: bundle.into(),
             rootfs,
             stdio: StdioPresence { stdin, stdout, stderr },
+            terminal,
             options: SandboxOptions { systemd_cgroup, no_pivot_root },
         },
     )
 }
 
+fn exec() -> impl Strategy<Value = Exec> {
+    (key(), any::<[bool; 4]>()).prop_map(|(key, [stdin, stdout, stderr, terminal])| Exec {
+        key,
+        stdio: StdioPresence { stdin, stdout, stderr },
+        terminal,
+    })
+}
+
+fn update() -> impl Strategy<Value = Update> {
+    (key(), prop::collection::vec(any::<u8>(), 0..200)).prop_map(|(key, resources)| Update { key, resources })
+}
+
 fn request() -> impl Strategy<Value = Request> {
-    prop_oneof![create().prop_map(Request::Create), key().prop_map(Request::Start), key().prop_map(Request::Delete)]
+    prop_oneof![
+        create().prop_map(Request::Create),
+        key().prop_map(Request::Start),
+        exec().prop_map(Request::Exec),
+        update().prop_map(Request::Update),
+        key().prop_map(Request::Delete)
+    ]
 }
 
 proptest! {
@@ -119,7 +138,10 @@ fn a_host_of_another_version_is_refused_and_both_versions_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let host = host_of_version(&dir.path().join("host.sock"), 99);
     let error = Channel::connect(&dir.path().join("host.sock"), "test").unwrap_err();
-    assert_eq!(error.to_string(), "the engine host speaks protocol version 99, this program version 1");
+    assert_eq!(
+        error.to_string(),
+        format!("the engine host speaks protocol version 99, this program version {PROTOCOL_VERSION}")
+    );
     host.join().unwrap();
 }
 

@@ -19,8 +19,8 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 use wasmedge_shim_protocol::{
-    Channel, ContainerKey, Create, Created, Deleted, Error as ChannelError, Exit, Failure, FromHost, Outcome, Pidfd,
-    Reply, Request, ToHost, check_hello,
+    Channel, ContainerKey, Create, Created, Deleted, Error as ChannelError, Exec, Exit, Failure, FromHost, Outcome,
+    Pidfd, Reply, Request, ToHost, Update, check_hello,
 };
 
 use super::{Launcher, PROGRAM};
@@ -70,11 +70,15 @@ impl EngineClient {
         (client, receiver)
     }
 
-    /// Creates a container. After an error nothing is left of it.
-    pub async fn create(&self, create: Create, stdio: Vec<OwnedFd>) -> Result<(Created, Pidfd)> {
+    /// Creates a container; its init, and the master of its terminal if it has one. After an error nothing is left of
+    /// it.
+    pub async fn create(&self, create: Create, stdio: Vec<OwnedFd>) -> Result<(Created, Pidfd, Option<OwnedFd>)> {
         let key = create.key.clone();
         match self.request(Request::Create(create), &stdio).await {
-            Ok((Ok(Reply::Created(created)), mut fds)) if fds.len() == 1 => Ok((created, fds.remove(0).into())),
+            Ok((Ok(Reply::Created(created)), fds)) => {
+                let (pidfd, console) = process_fds(fds)?;
+                Ok((created, pidfd, console))
+            }
             Ok((Ok(_), _)) => Err(unexpected_reply()),
             Ok((Err(failure), _)) => Err(failure.into()),
             Err(Lost::Unsent(cause)) => Err(TaskError::other(cause)),
@@ -83,6 +87,32 @@ impl EngineClient {
                 let also = cleaned.map(|error| format!(" (and cleaning up failed: {error})")).unwrap_or_default();
                 Err(TaskError::other(format!("the engine host ended while it was creating {key}{also}")))
             }
+        }
+    }
+
+    /// Runs another program in a container; its process id, and the master of its terminal if it has one. `fds` are
+    /// the program's description and its standard streams.
+    pub async fn exec(&self, exec: Exec, fds: Vec<OwnedFd>) -> Result<(u32, Pidfd, Option<OwnedFd>)> {
+        let key = exec.key.clone();
+        match self.request(Request::Exec(exec), &fds).await {
+            Ok((Ok(Reply::Executed(pid)), fds)) => {
+                let (pidfd, console) = process_fds(fds)?;
+                Ok((pid, pidfd, console))
+            }
+            Ok((Ok(_), _)) => Err(unexpected_reply()),
+            Ok((Err(failure), _)) => Err(failure.into()),
+            Err(lost) => Err(lost.describe("running a program in", &key)),
+        }
+    }
+
+    /// Changes a container's resources.
+    pub async fn update(&self, update: Update) -> Result<()> {
+        let key = update.key.clone();
+        match self.request(Request::Update(update), &[]).await {
+            Ok((Ok(Reply::Updated), _)) => Ok(()),
+            Ok((Ok(_), _)) => Err(unexpected_reply()),
+            Ok((Err(failure), _)) => Err(failure.into()),
+            Err(lost) => Err(lost.describe("updating", &key)),
         }
     }
 
@@ -218,6 +248,13 @@ impl Lost {
             Lost::Unsent(cause) => TaskError::other(cause),
         }
     }
+}
+
+/// A process's descriptor, and the master of its terminal.
+fn process_fds(fds: Vec<OwnedFd>) -> Result<(Pidfd, Option<OwnedFd>)> {
+    let mut fds = fds.into_iter();
+    let pidfd = fds.next().ok_or_else(unexpected_reply)?;
+    Ok((pidfd.into(), fds.next()))
 }
 
 fn unexpected_reply() -> TaskError {

@@ -27,6 +27,9 @@ const REMEMBERED: &str = "wasmedge-engine-path";
 /// How long a host may take until it serves; loading libwasmedge and libLLVM from a cold disk takes seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How many starts of a host may be cut short before it is given up.
+const KILLED_STARTS: usize = 10;
+
 /// The search path of a process without `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -92,7 +95,18 @@ impl Launcher {
             .with_context(|| format!("{ENGINE} is neither at {} nor in PATH", beside.display()))
     }
 
+    /// Starts a host. One that ends without a word was killed from outside, and is started again.
     async fn start(&self, socket: &Path) -> Result<()> {
+        for _ in 0..KILLED_STARTS {
+            if self.start_once(socket).await? {
+                return Ok(());
+            }
+        }
+        bail!("the engine {} was killed while it started, {KILLED_STARTS} times", self.engine()?.display())
+    }
+
+    /// Starts a host; `false` if it ended without a word.
+    async fn start_once(&self, socket: &Path) -> Result<bool> {
         let engine = self.engine()?;
         let log_path = self.location.log();
         let mut log = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&log_path)?;
@@ -117,9 +131,12 @@ impl Launcher {
         match waited {
             Ok(Ok(_)) if answer == "ready\n" => {
                 child.wait().await?;
-                Ok(())
+                Ok(true)
             }
-            Ok(_) => bail!("the engine {} did not start: {}", engine.display(), last_line(&mut log, before)),
+            Ok(_) => match last_line(&mut log, before) {
+                Some(cause) => bail!("the engine {} did not start: {cause}", engine.display()),
+                None => Ok(false),
+            },
             Err(_) => {
                 child.start_kill()?;
                 bail!(
@@ -165,11 +182,8 @@ async fn lock(path: &Path) -> Result<Flock<File>> {
 }
 
 /// The last line that was written to the log after `start`: the dynamic linker's or the engine's own complaint.
-fn last_line(log: &mut File, start: u64) -> String {
+fn last_line(log: &mut File, start: u64) -> Option<String> {
     let mut text = String::new();
-    let read = log.seek(SeekFrom::Start(start)).and_then(|_| log.read_to_string(&mut text));
-    match (read, text.lines().rfind(|line| !line.trim().is_empty())) {
-        (Ok(_), Some(line)) => line.trim().to_owned(),
-        _ => "it said nothing".to_owned(),
-    }
+    log.seek(SeekFrom::Start(start)).and_then(|_| log.read_to_string(&mut text)).ok()?;
+    text.lines().rfind(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
 }

@@ -11,16 +11,17 @@ use containerd_shim::{
         types::mount::Mount,
     },
 };
-use log::warn;
-use nix::{errno::Errno, sys::signal::Signal, unistd::Pid};
+use nix::sys::signal::Signal;
 use wasmedge_shim_protocol::{ContainerKey, Create, ExitStatus, RootfsMount};
 
 use super::{
+    exits::{kill_members, watch_memory},
+    process::{Live, Process},
     state::State,
     tasks::{Shared, Task},
 };
 use crate::{
-    cgroup::Cgroups,
+    cgroup::{Cgroups, thaw},
     error::{Result, TaskError},
     events::timestamp,
     options::Options,
@@ -30,9 +31,6 @@ use crate::{
 impl Shared {
     /// Creates a container; its init's process id.
     pub async fn create(&self, namespace: &str, request: CreateTaskRequest) -> Result<u32> {
-        if request.terminal {
-            return Err(TaskError::unimplemented("terminals are not supported by this version"));
-        }
         if !request.checkpoint.is_empty() {
             return Err(TaskError::unimplemented("a Wasm container cannot be restored from a checkpoint"));
         }
@@ -41,12 +39,13 @@ impl Shared {
         let created = self.create_reserved(namespace, &request).await;
         match created {
             Ok(task) => {
-                let pid = task.pid;
+                let pid = task.init.pid();
                 // Nothing about this container is published before its creation.
-                let turn = task.turn.lock().await;
+                let turn = task.init.turn.lock().await;
                 self.tasks.insert(task.clone());
                 self.publisher.publish(create_event(request, pid)).await;
                 drop(turn);
+                tokio::spawn(watch_memory(task, self.publisher.clone()));
                 Ok(pid)
             }
             Err(error) => {
@@ -63,90 +62,104 @@ impl Shared {
             log::set_max_level(level);
         }
         let key = ContainerKey { namespace: namespace.to_owned(), id: request.id.clone() };
-        let stdio = Stdio::new(&request.stdin, &request.stdout, &request.stderr, false);
-        let prepared = stdio::prepare(&stdio)?;
+        let stdio = Stdio::new(&request.stdin, &request.stdout, &request.stderr, request.terminal);
+        let prepared = stdio::prepare(&stdio, &key).await?;
         let create = Create {
             key: key.clone(),
             bundle: request.bundle.clone().into(),
             rootfs: request.rootfs.iter().map(rootfs_mount).collect(),
             stdio: prepared.presence,
+            terminal: request.terminal,
             options: options.sandbox,
         };
-        match self.engine.create(create, prepared.container_ends).await {
-            Ok((created, pidfd)) => {
-                let cgroups = Cgroups::new(created.cgroups);
-                let bundle = request.bundle.clone();
-                Ok(Arc::new(Task::new(key, bundle, stdio, prepared.tasks, created.pid, pidfd, cgroups)))
-            }
+        let mut streams = prepared.streams;
+        let (created, pidfd, master) = match self.engine.create(create, prepared.process_ends).await {
+            Ok(created) => created,
             Err(error) => {
-                prepared.tasks.abort().await;
-                Err(error)
+                streams.abort().await;
+                return Err(error);
             }
+        };
+        if let Some(master) = master
+            && let Err(error) = streams.attach(master, &stdio, &key).await
+        {
+            streams.abort().await;
+            let _ = pidfd.send_signal(Signal::SIGKILL as i32);
+            self.engine.delete(&key).await?;
+            return Err(error);
         }
+        let init = Process::new("", stdio);
+        init.set_live(Live { pid: created.pid, pidfd, streams });
+        Ok(Arc::new(Task::new(key, request.bundle.clone(), Arc::new(init), Cgroups::new(created.cgroups))))
     }
 
-    /// Starts a created container; its init's process id.
-    pub async fn start(&self, id: &str) -> Result<u32> {
+    /// Starts a created container, or a program in one; its process id.
+    pub async fn start(&self, id: &str, exec_id: &str) -> Result<u32> {
         let task = self.tasks.get(id)?;
-        let _turn = task.turn.lock().await;
-        task.state().check_start()?;
+        let process = task.process(exec_id)?;
+        if !exec_id.is_empty() {
+            return self.start_program(&task, &process).await;
+        }
+        let _turn = process.turn.lock().await;
+        process.state().check_start()?;
         self.engine.start(&task.key).await?;
-        task.set_running();
+        process.advance(State::Created, State::Running);
         let mut event = TaskStart::new();
         event.set_container_id(task.key.id.clone());
-        event.set_pid(task.pid);
+        event.set_pid(process.pid());
         self.publisher.publish(event).await;
-        Ok(task.pid)
+        Ok(process.pid())
     }
 
-    /// Sends a signal to a container's init, or to all its processes.
+    /// Sends a signal to a process, or to all of the container.
     pub fn kill(&self, request: &KillRequest) -> Result<()> {
         let task = self.tasks.get(&request.id)?;
-        task.state().check_kill()?;
+        let process = task.process(&request.exec_id)?;
+        process.state().check_kill()?;
         let signal = request.signal.cast_signed();
         if request.all {
-            return kill_all(&task, signal);
+            let named = Signal::try_from(signal);
+            kill_members(&task, named.map_err(|_| TaskError::invalid(format!("there is no signal {signal}")))?);
+        } else {
+            process.signal(signal)?;
         }
-        task.pidfd.send_signal(signal).map_err(|error| match error.raw_os_error() {
-            Some(libc::ESRCH) => TaskError::not_found("process already finished"),
-            Some(libc::EINVAL) => TaskError::invalid(format!("there is no signal {signal}")),
-            _ => TaskError::other(format!("cannot send signal {signal} to process {}: {error}", task.pid)),
-        })
+        // A frozen process of cgroup v1 dies only when it is thawed; it does not come to run again.
+        if signal == libc::SIGKILL && task.init.state() == State::Paused && !task.cgroups.is_v2() {
+            thaw(&task.cgroups).map_err(|error| TaskError::other(format!("cannot thaw {}: {error}", request.id)))?;
+        }
+        Ok(())
     }
 
-    /// Deletes a container that does not run; its process id and how it ended.
-    pub async fn delete(&self, id: &str) -> Result<(u32, ExitStatus)> {
+    /// Deletes a container that does not run, or a program of one; its process id and how it ended.
+    pub async fn delete(&self, id: &str, exec_id: &str) -> Result<(u32, ExitStatus)> {
         let task = self.tasks.get(id)?;
-        task.state().check_delete()?;
-        if task.state() == State::Created {
-            // Its end is published before its deletion, so it has to be seen first. It may have died by itself.
-            let _ = task.pidfd.send_signal(Signal::SIGKILL as i32);
+        let process = task.process(exec_id)?;
+        if !exec_id.is_empty() {
+            return self.delete_program(&task, &process).await;
         }
-        let status = task.wait().await;
-        let _turn = task.turn.lock().await;
+        process.state().check_delete()?;
+        if process.state() == State::Created {
+            // Its end is published before its deletion, so it has to be seen first. It may have died by itself.
+            let _ = process.signal(Signal::SIGKILL as i32);
+        }
+        let status = process.wait().await;
+        let _turn = process.turn.lock().await;
         self.tasks.get(id)?;
         self.engine.delete(&task.key).await?;
-        task.io.shutdown().await;
+        for process in task.all_programs().iter().chain([&process]) {
+            if let Some(live) = process.live() {
+                live.streams.shutdown().await;
+            }
+        }
         self.tasks.remove(id);
         let mut event = TaskDelete::new();
         event.set_container_id(task.key.id.clone());
-        event.set_pid(task.pid);
+        event.set_pid(process.pid());
         event.set_exit_status(status.code);
         event.set_exited_at(timestamp(status));
         self.publisher.publish(event).await;
-        Ok((task.pid, status))
+        Ok((process.pid(), status))
     }
-}
-
-fn kill_all(task: &Task, signal: i32) -> Result<()> {
-    let signal = Signal::try_from(signal).map_err(|_| TaskError::invalid(format!("there is no signal {signal}")))?;
-    for pid in task.cgroups.processes() {
-        match nix::sys::signal::kill(Pid::from_raw(pid.cast_signed()), signal) {
-            Ok(()) | Err(Errno::ESRCH) => {}
-            Err(errno) => warn!("cannot send {signal} to process {pid} of {}: {errno}", task.key),
-        }
-    }
-    Ok(())
 }
 
 fn rootfs_mount(mount: &Mount) -> RootfsMount {

@@ -1,6 +1,10 @@
 //! The containers of this shim, as containerd's task API sees them.
 
+mod exits;
 mod lifecycle;
+mod process;
+mod programs;
+mod resources;
 mod service;
 mod state;
 mod tasks;

@@ -11,17 +11,22 @@ use containerd_shim::{
         ResizePtyRequest, ResumeRequest, ShutdownRequest, StartRequest, StartResponse, StateRequest, StateResponse,
         StatsRequest, StatsResponse, UpdateTaskRequest, WaitRequest, WaitResponse,
     },
-    protos::types::task::ProcessInfo,
+    protos::{shim::oci::ProcessDetails, types::task::ProcessInfo},
+    util::convert_to_any,
 };
 use log::{debug, info};
 use tokio::sync::RwLock;
 
-use super::tasks::{Shared, Task, Tasks, follow};
+use super::{
+    exits::follow,
+    process::Process,
+    tasks::{Shared, Tasks},
+};
 use crate::{
+    cgroup::collect_stats,
     engine::{EngineClient, Launcher},
     error::{Result, TaskError},
     events::{Publisher, timestamp},
-    stats,
     trim::Activity,
 };
 
@@ -54,13 +59,9 @@ impl TaskService {
         self.shared.tasks.clone()
     }
 
-    /// The container that a request is about. Only its init can be meant as long as there is no exec.
-    fn init(&self, id: &str, exec_id: &str) -> Result<Arc<Task>> {
-        if exec_id.is_empty() {
-            self.shared.tasks.get(id)
-        } else {
-            Err(TaskError::not_found(format!("process {exec_id} of container {id} not found")))
-        }
+    /// The process that a request is about.
+    fn process(&self, id: &str, exec_id: &str) -> Result<Arc<Process>> {
+        self.shared.tasks.get(id)?.process(exec_id)
     }
 }
 
@@ -74,25 +75,22 @@ impl containerd_shim::Task for TaskService {
     }
 
     async fn start(&self, _: &TtrpcContext, request: StartRequest) -> TtrpcResult<StartResponse> {
-        debug!("start {}", request.id);
+        debug!("start {} {}", request.id, request.exec_id);
         self.activity.note();
-        self.init(&request.id, &request.exec_id)?;
-        let pid = self.shared.start(&request.id).await?;
+        let pid = self.shared.start(&request.id, &request.exec_id).await?;
         Ok(StartResponse { pid, ..Default::default() })
     }
 
     async fn kill(&self, _: &TtrpcContext, request: KillRequest) -> TtrpcResult<Empty> {
-        debug!("kill {} with {}", request.id, request.signal);
-        self.init(&request.id, &request.exec_id)?;
+        debug!("kill {} {} with {}", request.id, request.exec_id, request.signal);
         self.shared.kill(&request)?;
         Ok(Empty::new())
     }
 
     async fn delete(&self, _: &TtrpcContext, request: DeleteRequest) -> TtrpcResult<DeleteResponse> {
-        debug!("delete {}", request.id);
+        debug!("delete {} {}", request.id, request.exec_id);
         drop(self.shared.creating.write().await);
-        self.init(&request.id, &request.exec_id)?;
-        let (pid, status) = self.shared.delete(&request.id).await?;
+        let (pid, status) = self.shared.delete(&request.id, &request.exec_id).await?;
         let mut response = DeleteResponse::new();
         response.set_pid(pid);
         response.set_exit_status(status.code);
@@ -101,17 +99,19 @@ impl containerd_shim::Task for TaskService {
     }
 
     async fn state(&self, _: &TtrpcContext, request: StateRequest) -> TtrpcResult<StateResponse> {
-        let task = self.init(&request.id, &request.exec_id)?;
-        let state = task.state();
+        let task = self.shared.tasks.get(&request.id)?;
+        let process = task.process(&request.exec_id)?;
+        let state = process.state();
         let mut response = StateResponse::new();
         response.set_id(task.key.id.clone());
+        response.set_exec_id(request.exec_id);
         response.set_bundle(task.bundle.clone());
-        response.set_pid(task.pid);
+        response.set_pid(process.pid());
         response.set_status(state.status());
-        response.set_stdin(task.stdio.stdin.clone());
-        response.set_stdout(task.stdio.stdout.clone());
-        response.set_stderr(task.stdio.stderr.clone());
-        response.set_terminal(task.stdio.terminal);
+        response.set_stdin(process.stdio.stdin.clone());
+        response.set_stdout(process.stdio.stdout.clone());
+        response.set_stderr(process.stdio.stderr.clone());
+        response.set_terminal(process.stdio.terminal);
         if let Some(status) = state.exit() {
             response.set_exit_status(status.code);
             response.set_exited_at(timestamp(status));
@@ -120,8 +120,8 @@ impl containerd_shim::Task for TaskService {
     }
 
     async fn wait(&self, _: &TtrpcContext, request: WaitRequest) -> TtrpcResult<WaitResponse> {
-        let task = self.init(&request.id, &request.exec_id)?;
-        let status = task.wait().await;
+        let process = self.process(&request.id, &request.exec_id)?;
+        let status = process.wait().await;
         let mut response = WaitResponse::new();
         response.set_exit_status(status.code);
         response.set_exited_at(timestamp(status));
@@ -130,27 +130,36 @@ impl containerd_shim::Task for TaskService {
 
     async fn pids(&self, _: &TtrpcContext, request: PidsRequest) -> TtrpcResult<PidsResponse> {
         let task = self.shared.tasks.get(&request.id)?;
-        let processes = task.cgroups.processes().into_iter().map(|pid| ProcessInfo { pid, ..Default::default() });
-        Ok(PidsResponse { processes: processes.collect(), ..Default::default() })
+        let programs = task.all_programs();
+        let describe = |pid| -> Result<ProcessInfo> {
+            let mut info = ProcessInfo { pid, ..Default::default() };
+            if let Some(program) = programs.iter().find(|program| program.pid() == pid) {
+                let details = ProcessDetails { exec_id: program.exec_id.clone(), ..Default::default() };
+                info.info = Some(convert_to_any(Box::new(details))?).into();
+            }
+            Ok(info)
+        };
+        let processes = task.cgroups.processes().into_iter().map(describe).collect::<Result<_>>()?;
+        Ok(PidsResponse { processes, ..Default::default() })
     }
 
     async fn stats(&self, _: &TtrpcContext, request: StatsRequest) -> TtrpcResult<StatsResponse> {
         let task = self.shared.tasks.get(&request.id)?;
         let mut response = StatsResponse::new();
-        response.set_stats(stats::collect(&task.cgroups)?);
+        response.set_stats(collect_stats(&task.cgroups)?);
         Ok(response)
     }
 
     async fn connect(&self, _: &TtrpcContext, request: ConnectRequest) -> TtrpcResult<ConnectResponse> {
-        let task_pid = self.shared.tasks.get(&request.id).map_or(0, |task| task.pid);
+        let task_pid = self.shared.tasks.get(&request.id).map_or(0, |task| task.init.pid());
         let version = env!("CARGO_PKG_VERSION").to_owned();
         Ok(ConnectResponse { shim_pid: std::process::id(), task_pid, version, ..Default::default() })
     }
 
     async fn close_io(&self, _: &TtrpcContext, request: CloseIORequest) -> TtrpcResult<Empty> {
-        let task = self.init(&request.id, &request.exec_id)?;
+        let process = self.process(&request.id, &request.exec_id)?;
         if request.stdin {
-            task.io.close_input();
+            process.close_input();
         }
         Ok(Empty::new())
     }
@@ -165,28 +174,30 @@ impl containerd_shim::Task for TaskService {
     }
 
     async fn exec(&self, _: &TtrpcContext, request: ExecProcessRequest) -> TtrpcResult<Empty> {
-        self.shared.tasks.get(&request.id)?;
-        Err(TaskError::unimplemented("exec is not supported by this version").into())
+        debug!("exec {} {}", request.id, request.exec_id);
+        self.activity.note();
+        self.shared.exec(request).await?;
+        Ok(Empty::new())
     }
 
     async fn pause(&self, _: &TtrpcContext, request: PauseRequest) -> TtrpcResult<Empty> {
-        self.shared.tasks.get(&request.id)?;
-        Err(TaskError::unimplemented("pause is not supported by this version").into())
+        self.shared.pause(&request.id).await?;
+        Ok(Empty::new())
     }
 
     async fn resume(&self, _: &TtrpcContext, request: ResumeRequest) -> TtrpcResult<Empty> {
-        self.shared.tasks.get(&request.id)?;
-        Err(TaskError::unimplemented("resume is not supported by this version").into())
+        self.shared.resume(&request.id).await?;
+        Ok(Empty::new())
     }
 
     async fn update(&self, _: &TtrpcContext, request: UpdateTaskRequest) -> TtrpcResult<Empty> {
-        self.shared.tasks.get(&request.id)?;
-        Err(TaskError::unimplemented("update is not supported by this version").into())
+        self.shared.update(request).await?;
+        Ok(Empty::new())
     }
 
     async fn resize_pty(&self, _: &TtrpcContext, request: ResizePtyRequest) -> TtrpcResult<Empty> {
-        self.init(&request.id, &request.exec_id)?;
-        Err(TaskError::failed_precondition(format!("container {} has no terminal", request.id)).into())
+        self.process(&request.id, &request.exec_id)?.resize(request.width, request.height)?;
+        Ok(Empty::new())
     }
 
     async fn checkpoint(&self, _: &TtrpcContext, request: CheckpointTaskRequest) -> TtrpcResult<Empty> {

@@ -1,4 +1,4 @@
-//! Where a container is in its life. Every verb asks here first.
+//! Where a process is in its life. Every verb asks here first.
 
 use containerd_shim::api::Status;
 use wasmedge_shim_protocol::ExitStatus;
@@ -8,10 +8,13 @@ use crate::error::{Result, TaskError};
 /// The states between creation and deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// The sandbox stands, the entrypoint waits.
+    /// An init whose sandbox stands and whose entrypoint waits, or another program that is only known by its
+    /// description.
     Created,
-    /// The entrypoint runs.
+    /// The program runs.
     Running,
+    /// It is frozen, with all of its container.
+    Paused,
     /// It ended.
     Stopped(ExitStatus),
 }
@@ -22,6 +25,7 @@ impl State {
         match self {
             Self::Created => Ok(()),
             Self::Running => Err(TaskError::failed_precondition("cannot start a running process")),
+            Self::Paused => Err(TaskError::failed_precondition("cannot start a paused process")),
             Self::Stopped(_) => Err(TaskError::failed_precondition("cannot start a stopped process")),
         }
     }
@@ -29,7 +33,7 @@ impl State {
     /// Whether `kill` is possible.
     pub fn check_kill(self) -> Result<()> {
         match self {
-            Self::Created | Self::Running => Ok(()),
+            Self::Created | Self::Running | Self::Paused => Ok(()),
             Self::Stopped(_) => Err(TaskError::not_found("process already finished")),
         }
     }
@@ -39,6 +43,35 @@ impl State {
         match self {
             Self::Created | Self::Stopped(_) => Ok(()),
             Self::Running => Err(TaskError::failed_precondition("cannot delete a running process")),
+            Self::Paused => Err(TaskError::failed_precondition("cannot delete a paused process")),
+        }
+    }
+
+    /// Whether another program can be run in a container whose init is in this state.
+    pub fn check_exec(self) -> Result<()> {
+        match self {
+            Self::Created | Self::Running => Ok(()),
+            Self::Paused => Err(TaskError::failed_precondition("cannot exec in a paused container")),
+            Self::Stopped(_) => Err(TaskError::failed_precondition("cannot exec in a stopped container")),
+        }
+    }
+
+    /// Whether `pause` is possible.
+    pub fn check_pause(self) -> Result<()> {
+        match self {
+            Self::Running => Ok(()),
+            Self::Created => Err(TaskError::failed_precondition("cannot pause a container that was not started")),
+            Self::Paused => Err(TaskError::failed_precondition("cannot pause a paused container")),
+            Self::Stopped(_) => Err(TaskError::failed_precondition("cannot pause a stopped container")),
+        }
+    }
+
+    /// Whether `resume` is possible.
+    pub fn check_resume(self) -> Result<()> {
+        match self {
+            Self::Paused => Ok(()),
+            Self::Created | Self::Running => Err(TaskError::failed_precondition("the container is not paused")),
+            Self::Stopped(_) => Err(TaskError::failed_precondition("cannot resume a stopped container")),
         }
     }
 
@@ -46,7 +79,7 @@ impl State {
     pub fn exit(self) -> Option<ExitStatus> {
         match self {
             Self::Stopped(status) => Some(status),
-            Self::Created | Self::Running => None,
+            Self::Created | Self::Running | Self::Paused => None,
         }
     }
 
@@ -55,6 +88,7 @@ impl State {
         match self {
             Self::Created => Status::CREATED,
             Self::Running => Status::RUNNING,
+            Self::Paused => Status::PAUSED,
             Self::Stopped(_) => Status::STOPPED,
         }
     }
@@ -66,24 +100,36 @@ mod tests {
 
     const STOPPED: State = State::Stopped(ExitStatus { code: 3, at_unix_nanos: 0 });
 
-    #[test]
-    fn a_container_starts_once() {
-        assert!(State::Created.check_start().is_ok());
-        assert!(State::Running.check_start().is_err());
-        assert!(STOPPED.check_start().is_err());
+    /// In which states a verb is possible.
+    fn possible(check: fn(State) -> Result<()>) -> Vec<State> {
+        let states = [State::Created, State::Running, State::Paused, STOPPED];
+        states.into_iter().filter(|state| check(*state).is_ok()).collect()
     }
 
     #[test]
-    fn a_container_is_killed_while_it_has_a_process() {
-        assert!(State::Created.check_kill().is_ok());
-        assert!(State::Running.check_kill().is_ok());
+    fn a_process_starts_once() {
+        assert_eq!(possible(State::check_start), [State::Created]);
+    }
+
+    #[test]
+    fn a_process_is_killed_until_it_has_ended() {
+        assert_eq!(possible(State::check_kill), [State::Created, State::Running, State::Paused]);
         assert_eq!(STOPPED.check_kill().unwrap_err().to_string(), "process already finished");
     }
 
     #[test]
-    fn a_container_is_deleted_unless_it_runs() {
-        assert!(State::Created.check_delete().is_ok());
-        assert!(STOPPED.check_delete().is_ok());
-        assert!(State::Running.check_delete().is_err());
+    fn a_process_is_deleted_unless_it_is_alive() {
+        assert_eq!(possible(State::check_delete), [State::Created, STOPPED]);
+    }
+
+    #[test]
+    fn programs_are_run_in_living_containers_only() {
+        assert_eq!(possible(State::check_exec), [State::Created, State::Running]);
+    }
+
+    #[test]
+    fn only_what_runs_is_paused_and_only_that_resumed() {
+        assert_eq!(possible(State::check_pause), [State::Running]);
+        assert_eq!(possible(State::check_resume), [State::Paused]);
     }
 }

@@ -1,36 +1,24 @@
-//! All containers of this shim, and what happens to them unasked: their ends.
+//! All containers of this shim.
 
 use std::{
     collections::HashMap,
-    io,
-    os::fd::AsFd,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-use containerd_shim::{
-    api::Status,
-    asynchronous::io::{IoTasks, Stdio},
-    protos::events::task::TaskExit,
-};
-use log::warn;
-use tokio::{
-    io::unix::AsyncFd,
-    sync::{mpsc, watch},
-    time::{sleep, timeout},
-};
-use wasmedge_shim_protocol::{ContainerKey, ExitStatus, Pidfd};
+use tokio::{sync::watch, time::timeout};
+use wasmedge_shim_protocol::{ContainerKey, ExitStatus};
 
-use super::state::State;
+use super::process::{Live, Process};
 use crate::{
-    cgroup::Cgroups,
-    engine::{EngineClient, Notice},
+    cgroup::{Cgroups, oom_kills},
+    engine::EngineClient,
     error::{Result, TaskError},
-    events::{Publisher, timestamp},
+    events::Publisher,
 };
-
-/// Exit status of a process whose end nobody saw; containerd's `UnknownExitStatus`.
-const UNKNOWN: u32 = 255;
 
 /// How long a shim without a container waits for one. containerd forgets a shim when the client of a creation goes
 /// away in the middle of it, and asks nothing of it any more, not even to end.
@@ -42,74 +30,94 @@ pub struct Task {
     pub key: ContainerKey,
     /// Its bundle.
     pub bundle: String,
-    /// The FIFOs that containerd gave it.
-    pub stdio: Stdio,
-    /// The copies between them and the container.
-    pub io: IoTasks,
-    /// Its init.
-    pub pid: u32,
-    /// The same by descriptor.
-    pub pidfd: Pidfd,
+    /// Its first process.
+    pub init: Arc<Process>,
     /// Its cgroups.
     pub cgroups: Cgroups,
-    /// Held while a verb, or the end, is under way: events keep their order.
-    pub turn: tokio::sync::Mutex<()>,
-    state: watch::Sender<State>,
+    programs: Mutex<Programs>,
+    /// Kills for want of memory that have been told.
+    oom_kills: AtomicU64,
+}
+
+/// The other programs that are run in a container.
+#[derive(Default)]
+struct Programs {
+    by_id: HashMap<String, Arc<Process>>,
+    /// Ends of processes that are not known yet: the host may tell of an end before the reply to the start has been
+    /// looked at.
+    early: HashMap<u32, ExitStatus>,
 }
 
 impl Task {
     /// A container that was just created.
-    pub fn new(
-        key: ContainerKey,
-        bundle: String,
-        stdio: Stdio,
-        io: IoTasks,
-        pid: u32,
-        pidfd: Pidfd,
-        cgroups: Cgroups,
-    ) -> Self {
-        let state = watch::Sender::new(State::Created);
-        Self { key, bundle, stdio, io, pid, pidfd, cgroups, turn: tokio::sync::Mutex::new(()), state }
+    pub fn new(key: ContainerKey, bundle: String, init: Arc<Process>, cgroups: Cgroups) -> Self {
+        Self { key, bundle, init, cgroups, programs: Mutex::default(), oom_kills: AtomicU64::new(0) }
     }
 
-    /// Its state at the moment.
-    pub fn state(&self) -> State {
-        *self.state.borrow()
+    fn programs(&self) -> MutexGuard<'_, Programs> {
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves on from [`State::Created`], unless it ended meanwhile.
-    pub fn set_running(&self) {
-        self.state.send_if_modified(|state| {
-            let created = *state == State::Created;
-            if created {
-                *state = State::Running;
-            }
-            created
-        });
-    }
-
-    /// Waits for its end.
-    pub async fn wait(&self) -> ExitStatus {
-        let mut state = self.state.subscribe();
-        loop {
-            if let Some(status) = state.borrow_and_update().exit() {
-                return status;
-            }
-            if state.changed().await.is_err() {
-                return ExitStatus::now(UNKNOWN);
-            }
+    /// Adds a program to be run.
+    pub fn add_program(&self, program: Process) -> Result<()> {
+        let mut programs = self.programs();
+        if programs.by_id.contains_key(&program.exec_id) {
+            return Err(TaskError::already_exists(format!("id {} is in use", program.exec_id)));
         }
+        programs.by_id.insert(program.exec_id.clone(), Arc::new(program));
+        Ok(())
     }
 
-    /// Notes its end; `false` if that was known.
-    fn set_stopped(&self, status: ExitStatus) -> bool {
-        self.state.send_if_modified(|state| {
-            let first = state.exit().is_none();
-            if first {
-                *state = State::Stopped(status);
-            }
-            first
-        })
+    /// The init, for an empty `exec_id`, or another program.
+    pub fn process(&self, exec_id: &str) -> Result<Arc<Process>> {
+        if exec_id.is_empty() {
+            return Ok(self.init.clone());
+        }
+        let program = self.programs().by_id.get(exec_id).cloned();
+        program.ok_or_else(|| TaskError::not_found(format!("process {exec_id} of container {} not found", self.key.id)))
+    }
+
+    /// The process with this id; `None` where it is not known, and its end is kept until it is.
+    pub fn ended(&self, pid: u32, status: ExitStatus) -> Option<Arc<Process>> {
+        if self.init.pid() == pid {
+            return Some(self.init.clone());
+        }
+        let mut programs = self.programs();
+        let found = programs.by_id.values().find(|program| program.pid() == pid).cloned();
+        if found.is_none() {
+            programs.early.insert(pid, status);
+        }
+        found
+    }
+
+    /// Gives a program its process; how it ended, if it has by now.
+    pub fn set_live(&self, program: &Process, live: Live) -> Option<ExitStatus> {
+        let mut programs = self.programs();
+        let pid = live.pid;
+        program.set_live(live);
+        programs.early.remove(&pid)
+    }
+
+    /// Forgets a program.
+    pub fn remove_program(&self, exec_id: &str) {
+        self.programs().by_id.remove(exec_id);
+    }
+
+    /// The programs beside the init.
+    pub fn all_programs(&self) -> Vec<Arc<Process>> {
+        self.programs().by_id.values().cloned().collect()
+    }
+
+    /// Every process that lives.
+    pub fn living(&self) -> Vec<Arc<Process>> {
+        let all = std::iter::once(self.init.clone()).chain(self.all_programs());
+        all.filter(|process| process.is_alive()).collect()
+    }
+
+    /// Whether the kernel has killed a process for want of memory since the last call.
+    pub fn has_new_oom_kill(&self) -> bool {
+        let kills = oom_kills(&self.cgroups);
+        self.oom_kills.fetch_max(kills, Ordering::Relaxed) < kills
     }
 }
 
@@ -175,70 +183,10 @@ impl Tasks {
         }
     }
 
-    fn living(&self) -> Vec<Arc<Task>> {
-        self.lock().values().flatten().filter(|task| task.state().status() != Status::STOPPED).cloned().collect()
+    /// Every container that has been created.
+    pub fn all(&self) -> Vec<Arc<Task>> {
+        self.lock().values().flatten().cloned().collect()
     }
-}
-
-/// Follows what the engine host tells, until the client is dropped.
-pub async fn follow(tasks: Arc<Tasks>, publisher: Arc<Publisher>, mut notices: mpsc::UnboundedReceiver<Notice>) {
-    while let Some(notice) = notices.recv().await {
-        match notice {
-            Notice::Exited(exit) => match tasks.get(&exit.key.id) {
-                Ok(task) if task.pid == exit.pid => drop(tokio::spawn(ended(task, exit.status, publisher.clone()))),
-                _ => warn!("process {} of {} ended, which is not known here", exit.pid, exit.key),
-            },
-            Notice::HostLost => {
-                for task in tasks.living() {
-                    tokio::spawn(watch_orphan(task, publisher.clone()));
-                }
-            }
-        }
-    }
-}
-
-/// Makes an end known, in its turn.
-pub async fn ended(task: Arc<Task>, status: ExitStatus, publisher: Arc<Publisher>) {
-    let _turn = task.turn.lock().await;
-    if !task.set_stopped(status) {
-        return;
-    }
-    let mut event = TaskExit::new();
-    event.set_container_id(task.key.id.clone());
-    event.set_id(task.key.id.clone());
-    event.set_pid(task.pid);
-    event.set_exit_status(status.code);
-    event.set_exited_at(timestamp(status));
-    publisher.publish(event).await;
-}
-
-/// Waits for the end of a container whose host, its parent, has died.
-async fn watch_orphan(task: Arc<Task>, publisher: Arc<Publisher>) {
-    if let Err(error) = readable(&task.pidfd).await {
-        warn!("cannot watch process {} of {}: {error}", task.pid, task.key);
-        return;
-    }
-    let status = status_of_orphan(&task.pidfd).await;
-    ended(task, status, publisher).await;
-}
-
-/// Waits until the process has ended.
-async fn readable(pidfd: &Pidfd) -> io::Result<()> {
-    let own = pidfd.as_fd().try_clone_to_owned()?;
-    // SAFETY: the AsyncFd owns its copy of the descriptor, which stays open and the same for as long.
-    let own = unsafe { AsyncFd::register(own) }.map_err(io::Error::from)?;
-    own.readable().await.map(drop)
-}
-
-/// The exit status of an ended process, which the kernel tells once its new parent has reaped it.
-async fn status_of_orphan(pidfd: &Pidfd) -> ExitStatus {
-    for _ in 0..200 {
-        if let Some(status) = pidfd.exit_status() {
-            return status;
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
-    ExitStatus::now(UNKNOWN)
 }
 
 /// What the verbs work with.

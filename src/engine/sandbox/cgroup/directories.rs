@@ -48,6 +48,42 @@ pub fn directories_of(pid: i32, outsider: &str) -> io::Result<Vec<PathBuf>> {
         .collect())
 }
 
+/// Moves the container's init to the path `container` in those hierarchies that libcontainer leaves out on cgroup v1: those
+/// without a controller (`name=systemd`) and, where it is mounted beside them, cgroup v2. runc joins them, and tools find
+/// containers by them. Nothing is limited there, so what fails costs a message.
+pub fn join_the_rest(pid: i32, container: &Path) -> io::Result<()> {
+    for directory in rest_of(container)? {
+        let joined =
+            fs::create_dir_all(&directory).and_then(|()| fs::write(directory.join("cgroup.procs"), pid.to_string()));
+        if let Err(error) = joined {
+            log::warn!("process {pid} does not join {}: {error}", directory.display());
+        }
+    }
+    Ok(())
+}
+
+/// The directories of a container in the hierarchies of [`join_the_rest`]; none on cgroup v2.
+pub fn rest_of(container: &Path) -> io::Result<Vec<PathBuf>> {
+    let membership = own_membership()?;
+    if !is_v1(&membership) {
+        return Ok(Vec::new());
+    }
+    let hierarchies = hierarchies(&fs::read_to_string("/proc/self/mountinfo")?);
+    let below = container.strip_prefix("/").unwrap_or(container);
+    let bare = memberships(&membership).filter(|(controllers, _)| is_bare(controllers));
+    let mounted = |controllers| hierarchies.iter().find(|one| same_controllers(&one.controllers, controllers));
+    Ok(bare.filter_map(|(controllers, _)| mounted(controllers)).map(|one| one.mount_point.join(below)).collect())
+}
+
+/// Whether a `/proc/PID/cgroup` is one of cgroup v1, alone or beside v2.
+fn is_v1(membership: &str) -> bool {
+    memberships(membership).any(|(controllers, _)| !controllers.is_empty())
+}
+
+fn is_bare(controllers: &str) -> bool {
+    controllers.is_empty() || controllers.starts_with("name=")
+}
+
 /// Moves this process to where process `pid` is, in every hierarchy.
 ///
 /// # Errors
@@ -67,6 +103,24 @@ pub fn join(pid: i32) -> io::Result<()> {
         }
     }
     joined
+}
+
+/// Moves this process into the container's cgroups. On cgroup v2 processes live in leaves only: where the container has
+/// made cgroups of its own below, this process goes where its init, `init`, is.
+///
+/// # Errors
+/// Names the cgroup that refuses.
+pub fn enter(directories: &[PathBuf], init: i32) -> io::Result<()> {
+    let named =
+        |directory: &Path, error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", directory.display()));
+    for directory in directories {
+        // 0 is whoever writes.
+        match fs::write(directory.join("cgroup.procs"), "0") {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return join(init),
+            result => result.map_err(|error| named(directory, error))?,
+        }
+    }
+    Ok(())
 }
 
 /// This process's own `/proc/self/cgroup`.

@@ -11,10 +11,8 @@ use containerd_shim::{
     util::convert_to_any,
 };
 
-use crate::{
-    cgroup::Cgroups,
-    error::{Result, TaskError},
-};
+use super::{directories::Cgroups, io_stats};
+use crate::error::{Result, TaskError};
 
 /// Nanoseconds per tick of `cpuacct.stat`, whose ticks are 1/100 s on every architecture.
 const NANOS_PER_TICK: u64 = 10_000_000;
@@ -48,16 +46,14 @@ fn metrics_v1(cgroups: &Cgroups) -> v1::Metrics {
         memory_oom_control: MessageField::some(oom_v1(cgroups)),
         pids: MessageField::some(v1::PidsStat {
             current: cgroups.number("pids.current").unwrap_or_default(),
-            limit: pids_limit(cgroups),
+            // No limit is told as 0 here, and as the largest number in version 2.
+            limit: cgroups.number("pids.max").filter(|limit| *limit != u64::MAX).unwrap_or_default(),
             ..Default::default()
         }),
+        blkio: MessageField::some(io_stats::blkio_v1(cgroups)),
+        hugetlb: io_stats::hugetlb_v1(cgroups),
         ..Default::default()
     }
-}
-
-/// No limit is told as 0.
-fn pids_limit(cgroups: &Cgroups) -> u64 {
-    cgroups.number("pids.max").filter(|limit| *limit != u64::MAX).unwrap_or_default()
 }
 
 fn cpu_v1(cgroups: &Cgroups) -> v1::CPUStat {
@@ -126,6 +122,7 @@ fn metrics_v2(cgroups: &Cgroups) -> v2::Metrics {
         "nr_periods" => nr_periods, "nr_throttled" => nr_throttled, "throttled_usec" => throttled_usec,
         "nr_bursts" => nr_bursts, "burst_usec" => burst_usec,
     });
+    cpu.psi = io_stats::pressure(cgroups, "cpu.pressure");
     let mut events = v2::MemoryEvents::default();
     fill!(events, cgroups.table("memory.events"), {
         "low" => low, "high" => high, "max" => max, "oom" => oom, "oom_kill" => oom_kill,
@@ -137,9 +134,11 @@ fn metrics_v2(cgroups: &Cgroups) -> v2::Metrics {
         memory_events: MessageField::some(events),
         pids: MessageField::some(v2::PidsStat {
             current: cgroups.number("pids.current").unwrap_or_default(),
-            limit: pids_limit(cgroups),
+            limit: cgroups.number("pids.max").unwrap_or_default(),
             ..Default::default()
         }),
+        io: MessageField::some(io_stats::io_v2(cgroups)),
+        hugetlb: io_stats::hugetlb_v2(cgroups),
         ..Default::default()
     }
 }
@@ -159,6 +158,7 @@ fn memory_v2(cgroups: &Cgroups) -> v2::MemoryStat {
         "pglazyfree" => pglazyfree, "pglazyfreed" => pglazyfreed, "thp_fault_alloc" => thp_fault_alloc,
         "thp_collapse_alloc" => thp_collapse_alloc,
     });
+    memory.psi = io_stats::pressure(cgroups, "memory.pressure");
     let number = |name| cgroups.number(name).unwrap_or_default();
     memory.usage = number("memory.current");
     memory.usage_limit = number("memory.max");

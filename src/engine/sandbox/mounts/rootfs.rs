@@ -1,7 +1,9 @@
 //! The container's root filesystem: what containerd's snapshotter describes, mounted on `<bundle>/rootfs`.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
+    os::fd::OwnedFd,
     path::{Component, Path, PathBuf},
 };
 
@@ -9,10 +11,15 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::{
     errno::Errno,
     mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, unshare},
 };
 use wasmedge_shim_protocol::RootfsMount;
 
-use super::mounts;
+use super::{
+    detached::DetachedMount,
+    options::{self, MountOptions},
+};
+use crate::sandbox::{namespaces, userns};
 
 /// mount(2) reads one page of options.
 const MAX_DATA: usize = 4095;
@@ -67,15 +74,19 @@ fn target_below(root: &Path, target: &str) -> Result<PathBuf> {
 }
 
 fn mount_one(one: &RootfsMount, target: &Path) -> Result<()> {
-    let mut options = mounts::parse(&one.options);
-    if options.data.len() > MAX_DATA && one.fstype == "overlay" {
+    let mut options = options::parse(&one.options);
+    if options.data.len() > MAX_DATA && one.fstype == "overlay" && options.mappings.is_none() {
         options.data = shorten_overlay(&options.data)?;
     }
     ensure!(
-        options.data.len() <= MAX_DATA,
+        options.data.len() <= MAX_DATA || options.mappings.is_some(),
         "its options take {} bytes, the kernel reads {MAX_DATA}",
         options.data.len()
     );
+    if let Some(mappings) = &options.mappings {
+        let namespace = userns::with_mappings(&mappings.users, &mappings.groups)?;
+        return mount_mapped(one, target, &options, &namespace);
+    }
     let fstype = (!one.fstype.is_empty()).then_some(one.fstype.as_str());
     let data = (!options.data.is_empty()).then_some(options.data.as_str());
     mount(Some(one.source.as_str()), target, fstype, options.flags, data)?;
@@ -84,6 +95,57 @@ fn mount_one(one: &RootfsMount, target: &Path) -> Result<()> {
         mount(None::<&str>, target, None::<&str>, options.flags | MsFlags::MS_REMOUNT, None::<&str>)?;
     }
     Ok(())
+}
+
+/// Mounts what belongs to a user namespace. Of an overlay the layers below are mapped, which are those of the image and
+/// shared; the upper one is the container's already. Anything else is mapped itself.
+fn mount_mapped(one: &RootfsMount, target: &Path, options: &MountOptions, namespace: &OwnedFd) -> Result<()> {
+    if one.fstype != "overlay" {
+        let copy = DetachedMount::copy(Path::new(&one.source), options.flags.contains(MsFlags::MS_REC))?;
+        copy.map_ids(namespace, false).context("its filesystem cannot be mapped")?;
+        return copy.attach(target).map_err(Into::into);
+    }
+    // In a mount namespace of its own, so that the mapped layers are at no place of the node, not even after a crash.
+    let node = File::open("/proc/self/ns/mnt")?;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let made = mapped_overlay(one, target, options, namespace);
+    namespaces::go_back(&node)?;
+    made?.attach(target).map_err(Into::into)
+}
+
+/// The overlay, mounted over `target` in this mount namespace, as a mount for another.
+fn mapped_overlay(
+    one: &RootfsMount,
+    target: &Path,
+    options: &MountOptions,
+    namespace: &OwnedFd,
+) -> Result<DetachedMount> {
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+    mount(Some("tmpfs"), target, Some("tmpfs"), MsFlags::empty(), Some("mode=0700"))?;
+    let mut data = Vec::new();
+    for option in options.data.split(',') {
+        let Some(layers) = option.strip_prefix("lowerdir=") else {
+            data.push(option.to_owned());
+            continue;
+        };
+        let mut mapped = Vec::new();
+        for (number, layer) in layers.split(':').enumerate() {
+            let place = target.join(number.to_string());
+            fs::create_dir(&place)?;
+            let copy = DetachedMount::copy(Path::new(layer), false).with_context(|| format!("layer {layer}"))?;
+            copy.map_ids(namespace, false).with_context(|| format!("the filesystem of {layer} cannot be mapped"))?;
+            copy.make_read_only()?;
+            copy.attach(&place)?;
+            // From there the names are short, however many layers there are.
+            mapped.push(number.to_string());
+        }
+        data.push(format!("lowerdir={}", mapped.join(":")));
+    }
+    std::env::set_current_dir(target)?;
+    let over = target.join("overlay");
+    fs::create_dir(&over)?;
+    mount(Some(one.source.as_str()), &over, Some("overlay"), options.flags, Some(data.join(",").as_str()))?;
+    Ok(DetachedMount::copy(&over, false)?)
 }
 
 /// Makes the paths of many layers fit by naming them from their common parent, which becomes this process's working

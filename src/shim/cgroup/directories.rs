@@ -23,6 +23,11 @@ impl Cgroups {
             && self.directories.len() == 1
     }
 
+    /// Where the file `name` is, in whichever hierarchy has it.
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.directories.iter().map(|directory| directory.join(name)).find(|path| path.exists())
+    }
+
     /// Contents of the file `name`, from whichever hierarchy has it.
     pub fn read(&self, name: &str) -> Option<String> {
         self.directories.iter().find_map(|directory| fs::read_to_string(directory.join(name)).ok())

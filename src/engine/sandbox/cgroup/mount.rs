@@ -9,7 +9,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, MountBuilder, Spec};
 
-use super::cgroup::{Hierarchy, v1_hierarchies};
+use super::directories::{Hierarchy, v1_hierarchies};
 
 /// Replaces a mount of type `cgroup`. Not on cgroup v2, in a cgroup namespace of the container's own, or where systemd
 /// decides on the directories: there libcontainer's way is right.
@@ -27,8 +27,9 @@ pub fn replace(spec: &mut Spec) -> Result<()> {
     Ok(())
 }
 
-/// The container's path in every hierarchy, where it is a plain path.
-fn own_path(spec: &Spec) -> Option<PathBuf> {
+/// The container's path in every hierarchy, where it is a plain path and the container is not in a cgroup namespace of its
+/// own.
+pub fn own_path(spec: &Spec) -> Option<PathBuf> {
     let linux = spec.linux().as_ref()?;
     let namespaced = linux.namespaces().iter().flatten().any(|one| one.typ() == LinuxNamespaceType::Cgroup);
     let path = linux.cgroups_path().clone()?;

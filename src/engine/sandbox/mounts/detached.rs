@@ -1,0 +1,84 @@
+//! Mounts that are at no place yet (open_tree(2), mount_setattr(2), move_mount(2)).
+
+use std::{
+    ffi::{CStr, CString},
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+/// A copy of a mount, or of a tree of mounts, that goes away with it unless it is attached.
+pub struct DetachedMount(OwnedFd);
+
+/// `struct mount_attr` (linux/mount.h).
+#[repr(C)]
+#[derive(Default)]
+struct MountAttr {
+    attr_set: u64,
+    attr_clr: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+const MOUNT_ATTR_RDONLY: u64 = 1;
+const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
+const OPEN_TREE_CLONE: libc::c_uint = 1;
+const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 4;
+const AT_RECURSIVE: libc::c_uint = 0x8000;
+const EMPTY: &CStr = c"";
+
+impl DetachedMount {
+    /// A copy of what is at `path`, with what is mounted below it or without.
+    pub fn copy(path: &Path, recursive: bool) -> io::Result<Self> {
+        let path = c_string(path)?;
+        let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC.unsigned_abs() | if recursive { AT_RECURSIVE } else { 0 };
+        // SAFETY: reads the path, returns a new descriptor.
+        let fd = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is new.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }))
+    }
+
+    /// Shows its files as belonging to whom the user namespace maps their owners to.
+    pub fn map_ids(&self, namespace: impl AsFd, recursive: bool) -> io::Result<()> {
+        let userns_fd = namespace.as_fd().as_raw_fd().unsigned_abs().into();
+        self.set(&MountAttr { attr_set: MOUNT_ATTR_IDMAP, userns_fd, ..MountAttr::default() }, recursive)
+    }
+
+    /// Lets nobody write through it.
+    pub fn make_read_only(&self) -> io::Result<()> {
+        self.set(&MountAttr { attr_set: MOUNT_ATTR_RDONLY, ..MountAttr::default() }, true)
+    }
+
+    fn set(&self, attributes: &MountAttr, recursive: bool) -> io::Result<()> {
+        let flags = libc::AT_EMPTY_PATH.unsigned_abs() | if recursive { AT_RECURSIVE } else { 0 };
+        let (fd, size) = (self.0.as_raw_fd(), size_of::<MountAttr>());
+        // SAFETY: reads `size` bytes of the structure.
+        match unsafe { libc::syscall(libc::SYS_mount_setattr, fd, EMPTY.as_ptr(), flags, attributes, size) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Mounts it at `target`.
+    pub fn attach(self, target: &Path) -> io::Result<()> {
+        let target = c_string(target)?;
+        let (fd, flags) = (self.0.as_raw_fd(), MOVE_MOUNT_F_EMPTY_PATH);
+        // SAFETY: reads the two paths.
+        let moved =
+            unsafe { libc::syscall(libc::SYS_move_mount, fd, EMPTY.as_ptr(), libc::AT_FDCWD, target.as_ptr(), flags) };
+        match moved {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+fn c_string(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)
+}

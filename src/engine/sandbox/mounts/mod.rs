@@ -1,0 +1,7 @@
+//! What is mounted for a container: its root filesystem, and sources of mounts that libcontainer cannot open itself.
+
+mod detached;
+mod options;
+pub mod propagation;
+pub mod rootfs;
+pub mod staging;

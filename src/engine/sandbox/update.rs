@@ -1,0 +1,135 @@
+//! New resources for a container that runs.
+//!
+//! The files are written by hand: libcgroups can only set up a cgroup as a whole, and would set its device rules back
+//! to the default. Where systemd keeps the cgroup it is told as well, lest it puts the old values back.
+
+use std::{fs, io, path::Path};
+
+use anyhow::{Context, Result};
+use libcgroups::common::{CgroupConfig, CgroupManager, ControllerOpt, create_cgroup_manager};
+use nix::{
+    sys::resource::RLIM_INFINITY,
+    unistd::{Gid, Uid, setresgid, setresuid},
+};
+use oci_spec::runtime::{LinuxResources, Spec};
+use wasmedge_shim_protocol::{Failure, FailureKind, Location, Reply, Update};
+
+use super::{
+    cgroup::files::{self, Change},
+    state::{Init, Record, State},
+};
+use crate::wasm::Limits;
+
+/// Changes the resources of a container.
+///
+/// # Errors
+/// Names the file that could not be written, and the value; what was written before it stays.
+pub fn update(location: &Location, request: &Update) -> Result<Reply, Failure> {
+    let state = State::new(location, &request.key);
+    let Some(record) = state.load() else {
+        return Err(Failure::new(FailureKind::NotFound, format!("container {} not found", request.key)));
+    };
+    let resources: LinuxResources = serde_json::from_slice(&request.resources)
+        .map_err(|error| Failure::new(FailureKind::InvalidArgument, format!("the new resources: {error}")))?;
+    apply(&state, record, &request.key.id, &resources)
+        .map(|()| Reply::Updated)
+        .map_err(|error| Failure::internal(format!("{error:#}")))
+}
+
+fn apply(state: &State, mut record: Record, id: &str, resources: &LinuxResources) -> Result<()> {
+    let v2 = files::is_v2(&record.cgroups);
+    let find = |name: &str| record.cgroups.iter().map(|directory| directory.join(name)).find(|path| path.exists());
+    let read = |name: &str| find(name).and_then(|path| fs::read_to_string(path).ok());
+    for Change { file, value } in files::changes(resources, v2, &read) {
+        files::write(&record.cgroups, &file, &value)?;
+    }
+    if record.systemd_cgroup {
+        tell_systemd(state, id, resources)?;
+    }
+    let memory =
+        resources.memory().as_ref().and_then(oci_spec::runtime::LinuxMemory::limit).filter(|limit| *limit != 0);
+    if let Some(memory) = memory {
+        let (before, after) = (Limits { memory: record.memory }, Limits { memory: u64::try_from(memory).ok() });
+        record.memory = after.memory;
+        state.save(&record)?;
+        for process in processes(&record) {
+            rebound(process, &before, &after).with_context(|| format!("cannot bound process {}", process.pid))?;
+        }
+    }
+    Ok(())
+}
+
+fn tell_systemd(state: &State, id: &str, resources: &LinuxResources) -> Result<()> {
+    let text = fs::read(state.config()).context("cannot read the container's spec")?;
+    let spec: Spec = serde_json::from_slice(&text)?;
+    let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
+    let manager = create_cgroup_manager(CgroupConfig {
+        cgroup_path: path.unwrap_or_else(|| format!(":youki:{id}").into()),
+        systemd_cgroup: true,
+        container_name: id.to_owned(),
+    })?;
+    // libcgroups sends cpusets as a type that systemd refuses.
+    let mut resources = resources.clone();
+    if let Some(mut cpu) = resources.cpu().clone() {
+        cpu.set_cpus(None);
+        cpu.set_mems(None);
+        resources.set_cpu(Some(cpu));
+    }
+    let options =
+        ControllerOpt { resources: &resources, disable_oom_killer: false, oom_score_adj: None, freezer_state: None };
+    manager.apply(&options).context("systemd does not take the new resources")
+}
+
+/// The processes of the container that run modules may be any: all are looked at.
+fn processes(record: &Record) -> Vec<Init> {
+    let procs = record.cgroups.first().and_then(|directory| fs::read_to_string(directory.join("cgroup.procs")).ok());
+    let pids = procs.iter().flat_map(|text| text.lines()).filter_map(|pid| pid.parse().ok());
+    pids.filter_map(Init::of).filter(|process| runs_module(process.pid)).collect()
+}
+
+/// A module's process is a fork of the engine and stays one.
+fn runs_module(pid: i32) -> bool {
+    let of = |process: &str| fs::read_link(format!("/proc/{process}/exe")).ok();
+    of("self").is_some() && of("self") == of(&pid.to_string())
+}
+
+/// Moves the bound on a module's memory by as much as its limit has moved.
+fn rebound(process: Init, before: &Limits, after: &Limits) -> Result<()> {
+    let old = limit_of(process.pid, None)?;
+    if old == RLIM_INFINITY {
+        return Ok(());
+    }
+    let new = old.saturating_sub(before.data()).saturating_add(after.data());
+    become_user_of(process.pid)?;
+    limit_of(process.pid, Some(new))?;
+    // Back, for the next one.
+    setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0))?;
+    setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0))?;
+    Ok(())
+}
+
+/// Reads the soft limit on a process's private memory, after setting it.
+fn limit_of(pid: i32, new: Option<u64>) -> io::Result<u64> {
+    let new = new.map(|bytes| libc::rlimit { rlim_cur: bytes, rlim_max: RLIM_INFINITY });
+    let new = new.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: reads and writes one structure each.
+    match unsafe { libc::prlimit(pid, libc::RLIMIT_DATA, new, &raw mut old) } {
+        0 => Ok(old.rlim_cur),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// prlimit(2) lets the user of a process change its limits, and those with `CAP_SYS_RESOURCE`, which a host need not
+/// have.
+fn become_user_of(pid: i32) -> Result<()> {
+    let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
+    let id = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|ids| ids.split_whitespace().next()?.parse::<u32>().ok()).context("no user in /proc/PID/status")
+    };
+    let (uid, gid) = (Uid::from_raw(id("Uid:")?), Gid::from_raw(id("Gid:")?));
+    setresgid(gid, gid, Gid::from_raw(0))?;
+    setresuid(uid, uid, Uid::from_raw(0))?;
+    Ok(())
+}

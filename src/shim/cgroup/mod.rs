@@ -1,0 +1,12 @@
+//! A container's cgroup directories: reading them, freezing, out-of-memory kills, metrics.
+
+mod directories;
+mod freezer;
+mod io_stats;
+mod oom;
+mod stats;
+
+pub use directories::Cgroups;
+pub use freezer::{freeze, thaw};
+pub use oom::{Watch as OomWatch, kills as oom_kills};
+pub use stats::collect as collect_stats;

@@ -1,0 +1,156 @@
+//! What happens to containers unasked: ends of processes, and kills for want of memory.
+
+use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
+
+use containerd_shim::protos::events::task::{TaskExit, TaskOOM};
+use log::warn;
+use nix::{errno::Errno, sys::signal::Signal, unistd::Pid};
+use tokio::{
+    io::unix::AsyncFd,
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use wasmedge_shim_protocol::{ExitStatus, Pidfd};
+
+use super::{
+    process::{Process, UNKNOWN},
+    tasks::{Task, Tasks},
+};
+use crate::{
+    cgroup::{OomWatch, thaw},
+    engine::Notice,
+    events::{Publisher, timestamp},
+};
+
+/// How long the end of a container waits for the ends of its other programs, which the kernel or we have killed.
+const PROGRAMS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Follows what the engine host tells, until the client is dropped.
+pub async fn follow(tasks: Arc<Tasks>, publisher: Arc<Publisher>, mut notices: mpsc::UnboundedReceiver<Notice>) {
+    while let Some(notice) = notices.recv().await {
+        match notice {
+            Notice::Exited(exit) => match tasks.get(&exit.key.id) {
+                Ok(task) => {
+                    if let Some(process) = task.ended(exit.pid, exit.status) {
+                        tokio::spawn(ended(task, process, exit.status, publisher.clone()));
+                    }
+                }
+                Err(_) => warn!("process {} of {} ended, which is not known here", exit.pid, exit.key),
+            },
+            Notice::HostLost => {
+                for task in tasks.all() {
+                    for process in task.living() {
+                        tokio::spawn(watch_orphan(task.clone(), process, publisher.clone()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Makes an end known, in its turn. The end of an init comes after those of the container's other programs.
+pub async fn ended(task: Arc<Task>, process: Arc<Process>, status: ExitStatus, publisher: Arc<Publisher>) {
+    if process.exec_id.is_empty() {
+        end_programs(&task).await;
+        tell_of_oom(&task, &publisher).await;
+    }
+    let _turn = process.turn.lock().await;
+    if !process.set_stopped(status) {
+        return;
+    }
+    let id = if process.exec_id.is_empty() { &task.key.id } else { &process.exec_id };
+    let mut event = TaskExit::new();
+    event.set_container_id(task.key.id.clone());
+    event.set_id(id.clone());
+    event.set_pid(process.pid());
+    event.set_exit_status(status.code);
+    event.set_exited_at(timestamp(status));
+    publisher.publish(event).await;
+}
+
+/// With a pid namespace of the container's own the kernel has killed what else ran there; without one we do, as runc's
+/// shim does.
+async fn end_programs(task: &Task) {
+    kill_members(task, Signal::SIGKILL);
+    // A frozen process dies when it is thawed.
+    if !task.cgroups.processes().is_empty() {
+        let _ = thaw(&task.cgroups);
+    }
+    let programs = task.all_programs();
+    let all = async {
+        for program in programs.iter().filter(|program| program.is_alive()) {
+            program.wait().await;
+        }
+    };
+    if timeout(PROGRAMS_TIMEOUT, all).await.is_err() {
+        warn!("{}: a program does not end with its container", task.key);
+    }
+}
+
+/// Sends a signal to every process in the container's cgroups.
+pub fn kill_members(task: &Task, signal: Signal) {
+    for pid in task.cgroups.processes() {
+        match nix::sys::signal::kill(Pid::from_raw(pid.cast_signed()), signal) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(errno) => warn!("cannot send {signal} to process {pid} of {}: {errno}", task.key),
+        }
+    }
+}
+
+async fn tell_of_oom(task: &Task, publisher: &Publisher) {
+    if task.has_new_oom_kill() {
+        let mut event = TaskOOM::new();
+        event.set_container_id(task.key.id.clone());
+        publisher.publish(event).await;
+    }
+}
+
+/// Tells of kills for want of memory as they happen: the container may live on.
+pub async fn watch_memory(task: Arc<Task>, publisher: Arc<Publisher>) {
+    let watch = match OomWatch::new(&task.cgroups) {
+        Ok(Some(watch)) => watch,
+        Ok(None) => return,
+        Err(error) => return warn!("{}: cannot watch for kills for want of memory: {error}", task.key),
+    };
+    // The end of the container is told of, and with it the last kill, by `ended`.
+    let ended = task.init.wait();
+    let told = async {
+        while watch.news().await {
+            tell_of_oom(&task, &publisher).await;
+        }
+    };
+    tokio::select! {
+        _ = ended => {}
+        () = told => {}
+    }
+}
+
+/// Waits for the end of a process whose host, its parent, has died.
+async fn watch_orphan(task: Arc<Task>, process: Arc<Process>, publisher: Arc<Publisher>) {
+    let Some(live) = process.live() else { return };
+    if let Err(error) = readable(&live.pidfd).await {
+        warn!("cannot watch process {} of {}: {error}", live.pid, task.key);
+        return;
+    }
+    let status = status_of_orphan(&live.pidfd).await;
+    ended(task, process.clone(), status, publisher).await;
+}
+
+/// Waits until the process has ended.
+async fn readable(pidfd: &Pidfd) -> io::Result<()> {
+    let own = pidfd.as_fd().try_clone_to_owned()?;
+    // SAFETY: the AsyncFd owns its copy of the descriptor, which stays open and the same for as long.
+    let own = unsafe { AsyncFd::register(own) }.map_err(io::Error::from)?;
+    own.readable().await.map(drop)
+}
+
+/// The exit status of an ended process, which the kernel tells once its new parent has reaped it.
+async fn status_of_orphan(pidfd: &Pidfd) -> ExitStatus {
+    for _ in 0..200 {
+        if let Some(status) = pidfd.exit_status() {
+            return status;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    ExitStatus::now(UNKNOWN)
+}
