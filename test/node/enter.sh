@@ -2,14 +2,16 @@
 # Running commands in a node.
 
 # Replaces the calling shell. The command sits in the node's cgroups and namespaces, keeps stdio, terminal and
-# environment (but PATH and HOME), and dies with the caller: nsenter does not pass signals on.
+# environment (but for the variables set here), and dies with the caller: nsenter does not pass signals on.
 enter() {
     local name=$1 pid
     shift
     pid=$(node_pid "$name") || die "node '$name' is not up: $0 up $name"
     cgroup_join "$name" || die "cannot enter the cgroups of node '$name'"
+    # ctr of containerd 2.2 and later would warn of cgroup v1 each time, among what a container says.
     # shellcheck disable=SC2016 # for the shell inside
     exec env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
+        CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1 \
         nsenter --target "$pid" --mount --net --uts --ipc --pid --cgroup -- \
         setpriv --pdeathsig KILL /bin/sh -c 'cd "$1" 2>/dev/null || cd /; shift; exec "$@"' sh "$PWD" "$@"
 }

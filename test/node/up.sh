@@ -3,9 +3,11 @@
 
 node_up() {
     local name=$1
+    check_versions
     ensure_host_packages
     ensure_root
     ensure_crictl
+    ensure_versions
     build_product
     with_lock "$cache_dir/nodes/$name.lock" up_locked "$name"
 }
@@ -15,6 +17,7 @@ up_locked() {
     if pid=$(node_pid "$name"); then
         other=$(cat "$(state_dir "$name")/checkout")
         [ "$other" = "$repo" ] || die "node '$name' is up for $other: choose another name, or take it down"
+        refuse_other_versions "$name"
     else
         if [ -d "$(state_dir "$name")" ] || [ -d "$(node_dir "$name")" ]; then
             say "node '$name': removing what is left of an earlier one"
@@ -44,6 +47,7 @@ prepare_node() {
     printf '%s\n' "$repo" >"$(state_dir "$name")/checkout"
     cp -r --preserve=mode "$here/files/." "$dir/upper/"
     cp "$(crictl_path)" "$dir/upper/usr/local/bin/crictl"
+    install_versions "$name"
 }
 
 start_node() {

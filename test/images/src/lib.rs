@@ -9,6 +9,7 @@
 //! | `hello-relative` | entrypoint `hello.wasm`, working directory `/app`, where it is |
 //! | `hello-path` | entrypoint `hello.wasm`, to be found through the image's `PATH` |
 //! | `busybox` | Linux: Debian's static busybox and its applets |
+//! | `both` | what `wasm` and `busybox` have: for programs of the one kind beside the other's |
 //! | `pause` | Linux: a program that waits for SIGTERM or SIGINT, for pods |
 //! | `hostile` | files that bring native code near the engine: see `hostile` |
 //! | `hostile-env` | the same files, and the environment to make them work |
@@ -48,6 +49,7 @@ pub fn all(root: Option<&Path>) -> Result<Vec<(&'static str, Image)>> {
     let hello_at_root = &[hello_at_root];
     let hello_in_app = &[hello_in_app];
     let hostile = hostile::layers(&modules, &work)?;
+    let (wasm, busybox) = (wasm(&modules), busybox(native::busybox(root, &work)?));
 
     let absolute = Defaults { entrypoint: vec!["/hello.wasm"], env: vec![PATH], ..Defaults::default() };
     let relative =
@@ -55,13 +57,14 @@ pub fn all(root: Option<&Path>) -> Result<Vec<(&'static str, Image)>> {
     let by_path = Defaults { entrypoint: vec!["hello.wasm"], env: vec!["PATH=/bin:/app"], ..Defaults::default() };
     let hello = hello.clone();
     Ok(vec![
-        ("wasm", linux("wasm", &[wasm(&modules)], command("/hello.wasm"))?),
+        ("wasm", linux("wasm", std::slice::from_ref(&wasm), command("/hello.wasm"))?),
         ("hello-wasm", linux("hello-wasm", hello_at_root, absolute.clone())?),
         ("hello-wasi", Image::rootfs("hello-wasi", "wasi".into(), Arch::Wasm, hello_at_root, absolute)?),
         ("hello-artifact", Image::artifact("hello-artifact", hello)?),
         ("hello-relative", linux("hello-relative", hello_in_app, relative)?),
         ("hello-path", linux("hello-path", hello_in_app, by_path)?),
-        ("busybox", linux("busybox", &[busybox(native::busybox(root, &work)?)], command("/bin/sh"))?),
+        ("busybox", linux("busybox", std::slice::from_ref(&busybox), command("/bin/sh"))?),
+        ("both", linux("both", &[busybox, wasm.clone()], command("/bin/sh"))?),
         ("pause", pause(&work)?),
         ("hostile", linux("hostile", &hostile, command("/world.wasm"))?),
         ("hostile-env", linux("hostile-env", &hostile, hostile::environment())?),
