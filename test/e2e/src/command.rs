@@ -3,7 +3,8 @@
 use std::{
     fmt, fs,
     io::{Read, Write},
-    process::{Child, Stdio},
+    os::unix::process::ExitStatusExt,
+    process::{Child, ChildStdin, ExitStatus, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
     time::{Duration, Instant},
@@ -14,7 +15,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{node, within};
+use crate::{node, patient, until, within};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -26,6 +27,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub struct Command {
     words: Vec<String>,
     input: Option<Vec<u8>>,
+    input_stays_open: bool,
     user: Option<u32>,
     directory: Option<String>,
     variables: Vec<(String, String)>,
@@ -50,7 +52,15 @@ pub struct Finished {
 /// `program`, to be given arguments and run.
 pub fn command(program: &str) -> Command {
     let words = vec![program.to_owned()];
-    Command { words, input: None, user: None, directory: None, variables: Vec::new(), deadline: DEADLINE }
+    Command {
+        words,
+        input: None,
+        input_stays_open: false,
+        user: None,
+        directory: None,
+        variables: Vec::new(),
+        deadline: DEADLINE,
+    }
 }
 
 impl Command {
@@ -72,6 +82,12 @@ impl Command {
         self
     }
 
+    /// Leaves standard input open, for [`Live::write`].
+    pub fn open_input(mut self) -> Self {
+        self.input_stays_open = true;
+        self.input(Vec::new())
+    }
+
     /// Runs the program as another user.
     pub fn user(mut self, uid: u32) -> Self {
         self.user = Some(uid);
@@ -90,7 +106,7 @@ impl Command {
         self
     }
 
-    /// How long it may take, a minute otherwise.
+    /// How long it may take, a minute otherwise; times the [patience](patient).
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = limit;
         self
@@ -105,27 +121,36 @@ impl Command {
         self.words.iter().map(quote).collect::<Vec<_>>().join(" ")
     }
 
-    /// Starts the program and leaves it running.
-    #[track_caller]
-    pub fn spawn(&self) -> Live {
+    /// The program as the standard library starts it, without streams yet.
+    pub(crate) fn process(&self) -> std::process::Command {
         let mut command = std::process::Command::new(&self.words[0]);
-        command.args(&self.words[1..]).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
-        command.envs(self.variables.clone());
+        command.args(&self.words[1..]).envs(self.variables.clone());
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
         if let Some(uid) = self.user {
             std::os::unix::process::CommandExt::uid(&mut command, uid);
         }
+        command
+    }
+
+    /// Starts the program and leaves it running.
+    #[track_caller]
+    pub fn spawn(&self) -> Live {
+        let mut command = self.process();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
         let start = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", self.words[0]));
-        if let (Some(mut pipe), Some(input)) = (child.stdin.take(), self.input.clone()) {
+        let mut stdin = child.stdin.take();
+        if !self.input_stays_open
+            && let (Some(mut pipe), Some(input)) = (stdin.take(), self.input.clone())
+        {
             // A program that does not read all of it is no failure.
             thread::spawn(move || pipe.write_all(&input).ok());
         }
         let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
-        Live { line: self.line(), child, stdout, stderr, start }
+        Live { line: self.line(), child, stdin, stdout, stderr, start }
     }
 
     /// Runs the program to its end, whatever that is. Panics, and kills it, at the deadline.
@@ -133,7 +158,9 @@ impl Command {
     pub fn finish(&self) -> Finished {
         match self.try_finish() {
             Ok(finished) => finished,
-            Err(finished) => panic!("not finished after {:?}, killed\n{finished}", self.deadline),
+            Err(finished) => {
+                panic!("not finished after {:?}, killed: {}\n{finished}", patient(self.deadline), self.line())
+            }
         }
     }
 
@@ -160,6 +187,7 @@ impl Command {
 pub struct Live {
     line: String,
     child: Child,
+    stdin: Option<ChildStdin>,
     stdout: Stream,
     stderr: Stream,
     start: Instant,
@@ -176,6 +204,20 @@ impl Live {
         self.stdout.so_far()
     }
 
+    /// Writes to its standard input, which was left open.
+    #[track_caller]
+    pub fn write(&mut self, text: &str) {
+        let stdin = self.stdin.as_mut().expect("standard input was left open");
+        stdin.write_all(text.as_bytes()).unwrap_or_else(|error| panic!("writing {text:?} to {}: {error}", self.line));
+    }
+
+    /// Waits until it has written `text` to standard output.
+    #[track_caller]
+    pub fn says(&mut self, text: &str) {
+        let what = format!("{text:?} on stdout of {}", self.line);
+        until(&what, || self.stdout.so_far().contains(text).then_some(()));
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("a child that was not waited for");
@@ -183,15 +225,14 @@ impl Live {
 
     /// Kills it if it still runs and returns what came of it.
     pub fn end(mut self) -> Finished {
+        drop(self.stdin.take());
         // It may have ended by now.
         let _ = self.child.kill();
         let status = self.child.wait().expect("waiting for a child");
         let took = self.start.elapsed();
-        let code =
-            std::os::unix::process::ExitStatusExt::signal(&status).map_or(status.code(), |number| Some(128 + number));
         Finished {
             line: std::mem::take(&mut self.line),
-            code: code.unwrap_or(-1),
+            code: exit_code(status),
             stdout: self.stdout.all(),
             stderr: self.stderr.all(),
             took,
@@ -199,14 +240,19 @@ impl Live {
     }
 }
 
+/// As shells tell it: 128 plus the signal's number after a signal.
+pub(crate) fn exit_code(status: ExitStatus) -> i32 {
+    status.code().or(status.signal().map(|number| 128 + number)).unwrap_or(-1)
+}
+
 /// What a thread reads from a pipe.
-struct Stream {
+pub(crate) struct Stream {
     pieces: Receiver<Vec<u8>>,
     bytes: Vec<u8>,
     text: String,
 }
 
-fn collect(pipe: Option<impl Read + Send + 'static>) -> Stream {
+pub(crate) fn collect(pipe: Option<impl Read + Send + 'static>) -> Stream {
     let (sender, pieces) = channel();
     thread::spawn(move || {
         let Some(mut pipe) = pipe else { return };
@@ -221,14 +267,14 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> Stream {
 }
 
 impl Stream {
-    fn so_far(&mut self) -> &str {
+    pub(crate) fn so_far(&mut self) -> &str {
         self.bytes.extend(self.pieces.try_iter().flatten());
         self.text = String::from_utf8_lossy(&self.bytes).into_owned();
         &self.text
     }
 
-    fn all(mut self) -> String {
-        while let Ok(piece) = self.pieces.recv_timeout(DRAIN) {
+    pub(crate) fn all(mut self) -> String {
+        while let Ok(piece) = self.pieces.recv_timeout(patient(DRAIN)) {
             self.bytes.extend(piece);
         }
         String::from_utf8_lossy(&self.bytes).into_owned()
@@ -239,7 +285,8 @@ impl Finished {
     /// Panics unless the exit code is `code`.
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {
-        assert!(self.code == code, "expected exit code {code}\n{self}");
+        let said = self.stderr.lines().next().unwrap_or_default();
+        assert!(self.code == code, "expected exit code {code}, not {}: {said}\n{self}", self.code);
         self
     }
 
@@ -253,14 +300,14 @@ impl Finished {
     /// Panics unless standard output is `text`.
     #[track_caller]
     pub fn prints(self, text: &str) -> Self {
-        assert!(self.stdout == text, "expected {text:?} on stdout\n{self}");
+        assert!(self.stdout == text, "expected {text:?} on stdout, not {}\n{self}", start_of(&self.stdout));
         self
     }
 
     /// Panics unless standard error is `text`.
     #[track_caller]
     pub fn complains(self, text: &str) -> Self {
-        assert!(self.stderr == text, "expected {text:?} on stderr\n{self}");
+        assert!(self.stderr == text, "expected {text:?} on stderr, not {}\n{self}", start_of(&self.stderr));
         self
     }
 
@@ -272,10 +319,11 @@ impl Finished {
         self
     }
 
-    /// Panics unless it took less than `limit`.
+    /// Panics unless it took less than `limit` times the [patience](patient).
     #[track_caller]
     pub fn takes_less_than(self, limit: Duration) -> Self {
-        assert!(self.took < limit, "expected less than {limit:?}\n{self}");
+        let limit = patient(limit);
+        assert!(self.took < limit, "expected less than {limit:?}, not {:?}\n{self}", self.took);
         self
     }
 
@@ -300,6 +348,11 @@ impl fmt::Display for Finished {
         writeln!(f, "  stderr: {}", shorten(&self.stderr))?;
         write!(f, "  {}", node::hint())
     }
+}
+
+/// As much of a text as the first line of a failure can hold, with its control characters visible.
+fn start_of(text: &str) -> String {
+    format!("{:?}", &text[..text.floor_char_boundary(100)])
 }
 
 /// The beginning and the end of a long text.

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{Command, Finished, Kind, command, until};
+use crate::{Command, Finished, Kind, command, process::Process, until};
 
 /// `crictl ARGUMENTS`.
 pub fn crictl<T: Into<String>>(words: impl IntoIterator<Item = T>) -> Command {
@@ -38,7 +38,7 @@ impl Pod {
         let pod = json!({
             "metadata": { "name": name, "uid": name, "namespace": "e2e", "attempt": 0 },
             "log_directory": directory.join("logs"),
-            "linux": { "cgroup_parent": "/k8s.io" },
+            "linux": { "cgroup_parent": cgroup_parent() },
         });
         write(&config, &pod);
         let handler = if kind == Kind::Runc { "runc" } else { "wasmedge" };
@@ -58,15 +58,32 @@ impl Pod {
     /// The `crictl start` that failed.
     #[track_caller]
     pub fn try_container(&self, kind: Kind, words: &[&str]) -> Result<Container, Finished> {
+        self.try_container_with(kind, words, |_| ())
+    }
+
+    /// As [`Pod::container`], with a change of the container's configuration.
+    #[track_caller]
+    pub fn container_with(&self, kind: Kind, words: &[&str], change: impl FnOnce(&mut Value)) -> Container {
+        let started = self.try_container_with(kind, words, change);
+        started.unwrap_or_else(|refused| panic!("the container does not start: {}\n{refused}", refused.stderr))
+    }
+
+    fn try_container_with(
+        &self,
+        kind: Kind,
+        words: &[&str],
+        change: impl FnOnce(&mut Value),
+    ) -> Result<Container, Finished> {
         let name = format!("{}-{kind:?}", self.name).to_lowercase();
         let config = self.config.with_extension(format!("{kind:?}.json"));
-        let container = json!({
+        let mut container = json!({
             "metadata": { "name": name, "attempt": 0 },
             "image": { "image": kind.image() },
             "command": words,
             "log_path": format!("{name}.log"),
             "linux": {},
         });
+        change(&mut container);
         write(&config, &container);
         let files = [config.display().to_string(), self.config.display().to_string()];
         let id = crictl(["create", &self.id]).args(files).run().stdout.trim().to_owned();
@@ -95,6 +112,15 @@ impl Container {
         serde_json::from_str::<Value>(&text).expect("crictl inspect prints JSON")["status"].take()
     }
 
+    /// The container's first process.
+    #[track_caller]
+    pub fn init(&self) -> Process {
+        let text = crictl(["inspect", &self.id]).run().stdout;
+        let inspected: Value = serde_json::from_str(&text).expect("crictl inspect prints JSON");
+        let pid = inspected["info"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+        pid.and_then(Process::of).unwrap_or_else(|| panic!("container {} has no process {pid:?}", self.id))
+    }
+
     /// Waits for the end: the exit code.
     #[track_caller]
     pub fn wait(&self) -> i64 {
@@ -115,6 +141,11 @@ impl Container {
     pub fn says(&self, text: &str) {
         until(&format!("{text:?} in the log of {}", self.id), || self.logs().stdout.contains(text).then_some(()));
     }
+}
+
+/// Where pods' cgroups are. With the systemd driver `E2E_CGROUP_PARENT` names a slice, as a kubelet does.
+fn cgroup_parent() -> String {
+    std::env::var("E2E_CGROUP_PARENT").unwrap_or_else(|_| "/k8s.io".into())
 }
 
 /// Removes every pod, without panics, as it cleans up after failures too.

@@ -1,7 +1,10 @@
 //! `ctr`, containerd's own client.
 
 use crate::{Command, Finished, Kind, command, process::Process, until, within};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 /// `ctr ARGUMENTS`, in containerd's namespace `default`.
 pub fn ctr<T: Into<String>>(words: impl IntoIterator<Item = T>) -> Command {
@@ -25,6 +28,12 @@ impl Run {
     /// Adds flags of `ctr run`.
     pub fn flags<T: Into<String>>(mut self, flags: impl IntoIterator<Item = T>) -> Self {
         self.flags.extend(flags.into_iter().map(Into::into));
+        self
+    }
+
+    /// Another image than the kind's: `localhost/NAME:latest`.
+    pub fn image(mut self, name: &str) -> Self {
+        self.image = format!("localhost/{name}:latest");
         self
     }
 
@@ -103,6 +112,23 @@ impl Task {
         until(&format!("the end of task {}", self.id), || (self.state()?.1 == "STOPPED").then_some(()));
     }
 
+    /// `ctr task exec FLAGS ID WORDS` with a new exec id.
+    pub fn exec<T: Into<String>>(&self, flags: &[&str], words: impl IntoIterator<Item = T>) -> Command {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let exec_id = format!("exec-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        self.exec_as(&exec_id, flags, words)
+    }
+
+    /// `ctr task exec --exec-id ID FLAGS ID WORDS`.
+    pub fn exec_as<T: Into<String>>(
+        &self,
+        exec_id: &str,
+        flags: &[&str],
+        words: impl IntoIterator<Item = T>,
+    ) -> Command {
+        ctr(["task", "exec", "--exec-id", exec_id]).args(flags.iter().copied()).arg(&self.id).args(words)
+    }
+
     /// `ctr task kill -s SIGNAL`.
     #[track_caller]
     pub fn kill(&self, signal: &str) {
@@ -133,8 +159,11 @@ pub fn remove_all() {
     };
     for id in list(["task", "ls", "-q"]) {
         let _ = ctr(["task", "kill", "-s", "KILL", &id]).try_finish();
-        let deleted =
-            || ctr(["task", "delete", "--force", &id]).try_finish().ok().filter(|deleted| deleted.stderr.is_empty());
+        // What it says tells nothing: the exit code of a task that was killed is an error to it.
+        let deleted = || {
+            let _ = ctr(["task", "delete", "--force", &id]).try_finish();
+            (!list(["task", "ls", "-q"]).contains(&id)).then_some(())
+        };
         within(Duration::from_secs(5), deleted);
     }
     for id in list(["containers", "ls", "-q"]) {

@@ -40,6 +40,11 @@ impl Run {
         self
     }
 
+    /// The container's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Another image than the kind's: `localhost/NAME:latest`.
     pub fn image(mut self, name: &str) -> Self {
         self.image = format!("localhost/{name}:latest");
@@ -112,6 +117,11 @@ impl Container {
         docker(words).arg(&self.name).run()
     }
 
+    /// `docker exec FLAGS NAME WORDS`.
+    pub fn exec<T: Into<String>>(&self, flags: &[&str], words: impl IntoIterator<Item = T>) -> Command {
+        docker(["exec"]).args(flags.iter().copied()).arg(&self.name).args(words)
+    }
+
     /// `docker logs`.
     #[track_caller]
     pub fn logs(&self) -> Finished {
@@ -149,6 +159,21 @@ impl Container {
     pub fn init(&self) -> Process {
         let pid = self.inspect(".State.Pid").parse().expect("a pid is a number");
         Process::of(pid).unwrap_or_else(|| panic!("container {} has no process {pid}", self.name))
+    }
+
+    /// The processes in it, by `docker top`.
+    #[track_caller]
+    pub fn processes(&self) -> Vec<Process> {
+        let top = docker(["top", &self.name, "-o", "pid"]).run();
+        // One that ends in the meantime is none.
+        top.lines().iter().skip(1).filter_map(|line| Process::of(line.trim().parse().ok()?)).collect()
+    }
+
+    /// Waits for a process in it with this command line.
+    #[track_caller]
+    pub fn process(&self, command: &str) -> Process {
+        let what = format!("the process {command:?} in {}", self.name);
+        until(&what, || self.processes().into_iter().find(|process| process.command == command))
     }
 
     /// `docker stop`, which must be quick: the default is to kill after ten seconds.

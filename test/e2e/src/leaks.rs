@@ -89,7 +89,8 @@ impl Snapshot {
                 let new: Vec<_> = after.iter().filter(|detail| !before.contains(detail)).cloned().collect();
                 differences.push(format!("+{} {name} {}", after.len() - before.len(), new.join(" ")));
             } else if after.len() < before.len() && (name.starts_with("process ") || name.starts_with("socket ")) {
-                differences.push(format!("-{} {name}", before.len() - after.len()));
+                let gone: Vec<_> = before.iter().filter(|detail| !after.contains(detail)).cloned().collect();
+                differences.push(format!("-{} {name} {}", before.len() - after.len(), gone.join(" ")));
             }
         }
         differences
@@ -108,10 +109,10 @@ impl Snapshot {
                 continue;
             }
             let kind = if process.state == 'Z' { "zombie" } else { "process" };
-            let Process { pid, name, command, .. } = &process;
+            let Process { pid, name, command, parent, .. } = &process;
             // A host that took another's place is the same thing.
             let command = command.split(" --beside=").next().unwrap_or_default();
-            self.add(format!("{kind} {name}: {command}"), format!("(pid {pid})"));
+            self.add(format!("{kind} {name}: {command}"), format!("(pid {pid}, child of {parent})"));
             networks.extend(process.namespace("net"));
         }
         networks.sort();
@@ -144,7 +145,9 @@ impl Snapshot {
                 kind if kind.is_fifo() => "FIFO",
                 _ => "file",
             };
-            self.add(format!("{kind_name} {}", path.display()), String::new());
+            // Each dockerd gives its socket for networks another name.
+            let name = if folder == Path::new("/run/docker/libnetwork") { folder.join("*") } else { path.clone() };
+            self.add(format!("{kind_name} {}", name.display()), String::new());
             if kind.is_dir() && depth > 1 && device(&path) == device(folder) {
                 self.add_files(&path, depth - 1);
             }
@@ -193,7 +196,7 @@ mod tests {
     fn more_and_less_are_differences_and_other_ids_are_not() {
         let before = of(&[("process a", "(pid 1)"), ("process b", "(pid 2)"), ("descriptor of c: socket", "")]);
         let after = of(&[("process a", "(pid 3)"), ("process a", "(pid 4)")]);
-        assert_eq!(before.differences(&after), ["+1 process a (pid 3) (pid 4)", "-1 process b"]);
+        assert_eq!(before.differences(&after), ["+1 process a (pid 3) (pid 4)", "-1 process b (pid 2)"]);
         assert!(before.differences(&before).is_empty());
         let restarted = of(&[("process a", "(pid 5)"), ("process b", "(pid 6)")]);
         assert!(before.differences(&restarted).is_empty());

@@ -7,6 +7,9 @@ use std::{
 
 use nix::{sys::signal::Signal, unistd::Pid};
 
+/// The flag of a thread of the kernel (include/linux/sched.h).
+const PF_KTHREAD: u32 = 0x0020_0000;
+
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -22,6 +25,8 @@ pub struct Process {
     pub command: String,
     /// When it started, in clock ticks since boot.
     pub start: u64,
+    /// Whether it is a thread of the kernel, which only a node that is a whole machine shows.
+    pub kernel: bool,
 }
 
 impl Process {
@@ -40,12 +45,13 @@ impl Process {
             name: head.split_once('(')?.1.to_owned(),
             command,
             start: fields.get(19)?.parse().ok()?,
+            kernel: fields.get(6)?.parse::<u32>().ok()? & PF_KTHREAD != 0,
         })
     }
 
-    /// Every process of the node.
+    /// Every process of the node but the kernel's threads.
     pub fn all() -> Vec<Self> {
-        numbered("/proc").into_iter().filter_map(Self::of).collect()
+        numbered("/proc").into_iter().filter_map(Self::of).filter(|process| !process.kernel).collect()
     }
 
     /// Those with this short name, zombies left out.
@@ -84,6 +90,27 @@ impl Process {
         let target = |fd: i32| fs::read_link(directory.join(fd.to_string())).ok();
         let found = numbered(&directory).into_iter();
         found.filter_map(|fd| Some((fd, target(fd)?.display().to_string()))).collect()
+    }
+
+    /// The processor time that it has used, in clock ticks.
+    #[track_caller]
+    pub fn processor_time(&self) -> u64 {
+        let stat = crate::command::read(self.file("stat"));
+        let fields: Vec<&str> = stat.rsplit_once(") ").map(|(_, tail)| tail.split(' ').collect()).unwrap_or_default();
+        fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number of ticks")).sum()
+    }
+
+    /// A file of its cgroup, such as `memory.max`, or of a hierarchy of cgroup v1, such as `memory.limit_in_bytes`;
+    /// `None` where there is none.
+    pub fn cgroup_file(&self, file: &str) -> Option<String> {
+        let groups = fs::read_to_string(self.file("cgroup")).ok()?;
+        groups.lines().find_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (fields.next()?, fields.next()?);
+            let hierarchy = controllers.strip_prefix("name=").unwrap_or(controllers);
+            let file = format!("/sys/fs/cgroup/{hierarchy}{path}/{file}");
+            fs::read_to_string(file).ok().map(|text| text.trim().to_owned())
+        })
     }
 
     /// Which of its namespaces, such as `net:[4026531840]`.

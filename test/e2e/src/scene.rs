@@ -127,7 +127,9 @@ fn warm_up() {
         ctr::Run::new(name, kind).run(words).exits(0);
     }
     let directory = tempfile::tempdir_in("/tmp").expect("a directory in /tmp");
-    let pod = cri::Pod::start("e2e-warm".into(), Kind::Wasm, directory.path());
-    pod.container(Kind::Wasm, &["/hello.wasm"]).wait();
+    for (kind, words) in [(Kind::Wasm, ["/hello.wasm"]), (Kind::Runc, ["true"])] {
+        let name = format!("e2e-warm-{kind:?}").to_lowercase();
+        cri::Pod::start(name, kind, directory.path()).container(kind, &words).wait();
+    }
     cri::remove_all();
 }

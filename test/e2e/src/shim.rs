@@ -1,5 +1,7 @@
 //! A shim without containerd: started and called as containerd does it, for what no client lets one do.
 
+mod calls;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -8,11 +10,7 @@ use std::{
 
 use containerd_shim_protos::{
     Client, TaskClient,
-    api::{
-        CreateTaskRequest, CreateTaskResponse, DeleteRequest, KillRequest, ShutdownRequest, StartRequest, StateRequest,
-        WaitRequest,
-    },
-    protobuf::well_known_types::any::Any,
+    api::ShutdownRequest,
     ttrpc::{self, context::Context},
 };
 use serde_json::{Value, json};
@@ -21,6 +19,8 @@ use crate::{Command, Finished, Kind, command, docker};
 
 /// containerd's namespace for these containers.
 const NAMESPACE: &str = "default";
+
+pub use calls::Streams;
 
 /// Exit code and message of a call that failed, by the names of gRPC's codes.
 pub type Failure = (ttrpc::Code, String);
@@ -37,19 +37,25 @@ pub struct Bundle {
 pub struct Shim {
     /// The task API.
     pub client: TaskClient,
+    /// Where it listens.
+    pub socket: PathBuf,
     bundle: Bundle,
 }
 
 impl Bundle {
-    /// A bundle in `directory` whose process is `words`, with the root file system of `kind`'s image.
+    /// A bundle in `directory` whose process is `words`, with the root file system of the image for both kinds.
     #[track_caller]
     pub fn new(id: String, kind: Kind, directory: &Path, words: &[&str]) -> Self {
-        let bundle = Self { id, directory: directory.join("bundle"), kind };
+        // runc's shim looks for a bundle by the container's id.
+        let bundle = Self { directory: directory.join(&id), id, kind };
         fs::create_dir_all(bundle.path("rootfs")).expect("making a bundle");
         // containerd makes a FIFO here, for the shim's messages.
         fs::write(bundle.path("log"), "").expect("making the bundle's log");
         bundle.unpack();
-        bundle.configure(|spec| spec["process"]["args"] = json!(words));
+        bundle.configure(|spec| {
+            spec["process"]["args"] = json!(words);
+            spec["process"]["env"] = json!(["PATH=/bin"]);
+        });
         bundle
     }
 
@@ -59,7 +65,7 @@ impl Bundle {
     }
 
     fn unpack(&self) {
-        let container = docker::Run::new(format!("{}-rootfs", self.id), self.kind).create(["none"]);
+        let container = docker::Run::new(format!("{}-rootfs", self.id), self.kind).image("both").create(["none"]);
         let archive = self.path("rootfs.tar").display().to_string();
         docker::docker(["export", "-o", &archive, &container.name]).run();
         container.remove();
@@ -78,6 +84,15 @@ impl Bundle {
         spec["linux"]["cgroupsPath"] = json!(format!("/default/{}", self.id));
         change(&mut spec);
         fs::write(self.path("config.json"), spec.to_string()).expect("writing the configuration");
+    }
+
+    /// The configuration's `process` with other words, for an exec.
+    #[track_caller]
+    pub fn process(&self, words: &[&str]) -> Value {
+        let spec: Value = serde_json::from_str(&crate::command::read(self.path("config.json"))).expect("JSON");
+        let mut process = spec["process"].clone();
+        process["args"] = json!(words);
+        process
     }
 
     /// The shim's binary with containerd's flags and `action`.
@@ -99,10 +114,13 @@ impl Bundle {
     pub fn start(self) -> Shim {
         let started = self.shim_command("start").run();
         let reply: Value = serde_json::from_str(&started.stdout).unwrap_or_else(|_| panic!("no address\n{started}"));
-        assert_eq!((&reply["version"], &reply["protocol"]), (&json!(3), &json!("ttrpc")), "{started}");
+        // Version 2 is the one that every containerd takes; both serve it.
+        let version = if self.kind == Kind::Runc { 3 } else { 2 };
+        assert_eq!((&reply["version"], &reply["protocol"]), (&json!(version), &json!("ttrpc")), "{started}");
         let address = reply["address"].as_str().unwrap_or_else(|| panic!("no address\n{started}"));
         let client = Client::connect(address).unwrap_or_else(|error| panic!("connecting to {address}: {error}"));
-        Shim { client: TaskClient::new(client), bundle: self }
+        let socket = address.trim_start_matches("unix://").into();
+        Shim { client: TaskClient::new(client), socket, bundle: self }
     }
 }
 
@@ -115,50 +133,6 @@ impl Shim {
     /// The bundle.
     pub fn bundle(&self) -> &Bundle {
         &self.bundle
-    }
-
-    /// `Create` without standard streams.
-    pub fn create(&self) -> Result<CreateTaskResponse, Failure> {
-        self.create_with(None)
-    }
-
-    /// `Create` with runtime options.
-    pub fn create_with(&self, options: Option<Any>) -> Result<CreateTaskResponse, Failure> {
-        let bundle = self.bundle.directory.display().to_string();
-        let mut request = CreateTaskRequest { id: self.id().into(), bundle, ..Default::default() };
-        request.options = options.into();
-        self.client.create(context(), &request).map_err(failure)
-    }
-
-    /// `Start`: the pid.
-    pub fn start(&self) -> Result<u32, Failure> {
-        let request = StartRequest { id: self.id().into(), ..Default::default() };
-        self.client.start(context(), &request).map(|response| response.pid).map_err(failure)
-    }
-
-    /// `State`: pid, status as a number of `containerd.types.Status`, exit code.
-    pub fn state(&self) -> Result<(u32, i32, u32), Failure> {
-        let request = StateRequest { id: self.id().into(), ..Default::default() };
-        let state = self.client.state(context(), &request).map_err(failure)?;
-        Ok((state.pid, state.status.value(), state.exit_status))
-    }
-
-    /// `Kill` with a signal's number.
-    pub fn kill(&self, signal: u32) -> Result<(), Failure> {
-        let request = KillRequest { id: self.id().into(), signal, ..Default::default() };
-        self.client.kill(context(), &request).map(drop).map_err(failure)
-    }
-
-    /// `Wait`: the exit code.
-    pub fn wait(&self) -> Result<u32, Failure> {
-        let request = WaitRequest { id: self.id().into(), ..Default::default() };
-        self.client.wait(context(), &request).map(|response| response.exit_status).map_err(failure)
-    }
-
-    /// `Delete`: pid and exit code.
-    pub fn delete(&self) -> Result<(u32, u32), Failure> {
-        let request = DeleteRequest { id: self.id().into(), ..Default::default() };
-        self.client.delete(context(), &request).map(|response| (response.pid, response.exit_status)).map_err(failure)
     }
 
     /// `Shutdown`, upon which the shim ends if it has no task.
@@ -192,7 +166,7 @@ impl Drop for Shim {
 
 /// The time limit of every call.
 pub fn context() -> Context {
-    ttrpc::context::with_duration(Duration::from_secs(20))
+    ttrpc::context::with_duration(crate::patient(Duration::from_secs(20)))
 }
 
 fn failure(error: ttrpc::Error) -> Failure {

@@ -4,6 +4,7 @@ mod files;
 mod lifecycle;
 mod linux;
 mod network;
+mod platforms;
 mod run;
 mod signals;
 mod traps;

@@ -5,4 +5,5 @@ mod containerd;
 mod cri;
 mod docker;
 mod errors;
+mod parity;
 mod security;

@@ -1,7 +1,9 @@
 //! The security rules, each broken once on purpose or looked at in a live container.
 
 mod compiler;
+mod devices;
 mod escapes;
+mod exec;
 mod images;
 mod memory;
 mod process;

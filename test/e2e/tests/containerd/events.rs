@@ -1,33 +1,18 @@
 //! Events about tasks, as containerd's clients get them.
 
-use std::time::Duration;
-
-use e2e::{Finished, Kind, Scene, ctr::ctr, until, within};
+use e2e::{
+    Finished, Kind, Scene,
+    events::{Event, Listener},
+};
 use serde_json::Value;
-
-/// A topic and its message.
-type Event = (String, Value);
 
 /// Runs `run` while listening; the events about tasks in the meantime.
 fn listen(run: impl FnOnce() -> Finished) -> (Finished, Vec<Event>) {
-    let mut listener = ctr(["events"]).spawn();
-    // A subscription has begun when it has seen an event made for the purpose.
-    until("an event of our own", || {
-        ctr(["namespaces", "label", "default", "e2e=listening"]).run();
-        listener.stdout().contains("listening").then_some(())
-    });
-    ctr(["namespaces", "label", "default", "e2e="]).run();
+    let mut listener = Listener::start();
     let finished = run();
     // The last event may come after the client's end, and there is none where nothing was made.
-    within(Duration::from_secs(2), || listener.stdout().contains("/tasks/delete").then_some(()));
-    let text = listener.end().stdout;
-    let events = text.lines().filter_map(|line| {
-        let (head, message) = line.split_once('{')?;
-        let topic = head.split_whitespace().last()?;
-        let message = serde_json::from_str(&format!("{{{message}")).ok()?;
-        topic.starts_with("/tasks/").then(|| (topic.to_owned(), message))
-    });
-    (finished, events.collect())
+    listener.hears("/tasks/delete");
+    (finished, listener.end())
 }
 
 /// Topic and names of the fields.

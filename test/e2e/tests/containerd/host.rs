@@ -70,7 +70,7 @@ fn a_host_killed_again_and_again_during_creates_leaves_nothing() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let start = Instant::now();
-            while !done.load(Ordering::Relaxed) && start.elapsed() < Duration::from_secs(120) {
+            while !done.load(Ordering::Relaxed) && start.elapsed() < e2e::patient(Duration::from_secs(120)) {
                 if let Some(host) = engine::host() {
                     host.kill();
                 }

@@ -32,7 +32,7 @@ fn a_tcp_server_echoes_to_many_clients_at_once() {
     server.says("listening on 7");
     let mut clients: Vec<_> = (0..16).map(|_| TcpStream::connect("127.0.0.1:17007").unwrap()).collect();
     for (number, client) in clients.iter_mut().enumerate() {
-        client.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        client.set_read_timeout(Some(e2e::patient(std::time::Duration::from_secs(10)))).unwrap();
         client.write_all(format!("client {number}\n").repeat(1000).as_bytes()).unwrap();
         client.shutdown(Shutdown::Write).unwrap();
     }
