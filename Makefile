@@ -17,7 +17,7 @@ logs := target/logs
 # Prints how many tests passed and failed in a log of `cargo test`.
 count := awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed + 0, failed + 0 }'
 
-.PHONY: help build check lint unit e2e test demo bench bench-floors images node-up node-shell node-logs node-down clean
+.PHONY: help build check lint unit e2e test compat soak versions critest vm demo bench bench-floors images node-up node-shell node-logs node-down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -51,7 +51,7 @@ test: ## All tests, from nothing; the node stays up
 	code=0
 	$(node) up
 	$(MAKE) unit TEST= 2>&1 | tee $(logs)/unit.log || code=$$?
-	test/e2e/run 2>&1 | tee $(logs)/e2e.log || code=$$?
+	test/e2e/run --skip ::runc 2>&1 | tee $(logs)/e2e.log || code=$$?
 	read -r unit unit_failed <<<"$$($(count) $(logs)/unit.log)"
 	read -r e2e e2e_failed <<<"$$($(count) $(logs)/e2e.log)"
 	if [ $$code = 0 ] && [ $$unit -gt 0 ] && [ $$e2e -gt 0 ]; then
@@ -61,6 +61,21 @@ test: ## All tests, from nothing; the node stays up
 	        "$$e2e passed, $$e2e_failed failed; logs: $(logs)/unit.log $(logs)/e2e.log"
 	    exit 1
 	fi
+
+compat: ## Compare with runc, feature by feature; TEST=exec:: for a part
+	@test/e2e/compat $(TEST)
+
+soak: ## A thousand kills at random moments, for each kind of container
+	@FAULTS=1000 test/e2e/run parity::faults::kills_at_random
+
+vm: ## End-to-end tests with systemd and cgroup v2, in a virtual machine; VM_TESTS="…" chooses
+	@test/vm/run
+
+versions: ## End-to-end tests on containerd 1.7, 2.2, 2.3 and Docker 29; TEST=NAME, RUNS="docker-29 …"
+	@test/e2e/versions $(RUNS)
+
+critest: ## Kubernetes' CRI conformance tests with runc and wasmedge; CRITEST_FOCUS=REGEX, RUNTIMES="…"
+	@test/critest/run
 
 demo: ## A Wasm and a Linux image side by side by `docker run`, from nothing
 	@examples/demo
