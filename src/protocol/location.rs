@@ -47,6 +47,11 @@ impl Location {
         self.root.join("lock")
     }
 
+    /// Entries of the shims that containerd does not know yet.
+    pub fn starting(&self) -> PathBuf {
+        self.root.join("starting")
+    }
+
     /// The log of the hosts.
     pub fn log(&self) -> PathBuf {
         self.root.join("engine.log")

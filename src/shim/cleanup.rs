@@ -2,11 +2,12 @@
 //! still knows it.
 
 use log::warn;
-use wasmedge_shim_protocol::{ContainerKey, ExitStatus};
+use wasmedge_shim_protocol::{ContainerKey, ExitStatus, Location};
 
 use crate::{
     engine::{EngineClient, Launcher},
     error::Result,
+    starting,
 };
 
 /// What containerd's Go shim reports for a container whose shim was killed: 128 + SIGKILL.
@@ -24,6 +25,7 @@ pub struct Deleted {
 /// itself.
 pub async fn delete(key: &ContainerKey) -> Result<Deleted> {
     remove_socket().await;
+    starting::sweep(&Location::default());
     let (engine, _notices) = EngineClient::new(Launcher::remembered());
     let deleted = engine.delete(key).await?;
     let status = deleted.status.unwrap_or_else(|| ExitStatus::now(KILLED));
@@ -32,15 +34,8 @@ pub async fn delete(key: &ContainerKey) -> Result<Deleted> {
 
 /// Removes the dead shim's socket, named in its bundle. Where the shim serves other containers of the pod it lives.
 async fn remove_socket() {
-    if let Ok(address) = tokio::fs::read_to_string("address").await {
-        remove_unless_served(address.trim()).await;
-    }
-}
-
-/// Removes the socket at `address` if nobody listens there any more. After a daemon that was killed while it started
-/// containerd does not ask for a clean-up: its first connection fails, and it forgets the shim.
-pub async fn remove_unless_served(address: &str) {
-    let path = address.trim_start_matches("unix://");
+    let Ok(address) = tokio::fs::read_to_string("address").await else { return };
+    let path = address.trim().trim_start_matches("unix://");
     if tokio::net::UnixStream::connect(path).await.is_ok() {
         return;
     }

@@ -14,6 +14,7 @@ mod features;
 mod options;
 mod serve;
 mod shim;
+mod starting;
 mod stdio;
 mod task;
 mod trim;

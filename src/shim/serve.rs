@@ -17,11 +17,12 @@ use containerd_shim::{
 use futures::stream;
 use log::{info, warn};
 use tokio::net::{UnixListener, UnixStream};
-use wasmedge_shim_protocol::check_peer;
+use wasmedge_shim_protocol::{Location, check_peer};
 
 use crate::{
     engine::Launcher,
     events::Publisher,
+    starting::Entry,
     task::{ABANDONED, TaskService},
     trim::Activity,
 };
@@ -36,14 +37,19 @@ pub async fn serve(flags: &Flags) -> Result<()> {
     let _ = nix::unistd::setsid();
     logger::init(flags.debug, "info", &flags.namespace, &flags.id)?;
     let path = PathBuf::from(flags.socket.trim_start_matches("unix://"));
-    let Some(listener) = listen(&path).await? else { return detach() };
+    let Some(entry) = Entry::adopt(&Location::default(), &path)? else { return Ok(()) };
+    let Some(listener) = listen(&path).await? else {
+        entry.end();
+        return detach();
+    };
 
     let address = std::env::var("TTRPC_ADDRESS").context("TTRPC_ADDRESS is not set")?;
     let publisher = Arc::new(Publisher::new(&address, &flags.namespace));
     let exit = Arc::new(ExitSignal::default());
     let activity = Activity::default();
     tokio::spawn(activity.clone().trim_when_quiet());
-    let service = TaskService::new(&flags.namespace, Launcher::remembered(), publisher.clone(), exit.clone(), activity);
+    let service =
+        TaskService::new(&flags.namespace, Launcher::remembered(), publisher.clone(), exit.clone(), activity, entry);
     let tasks = service.tasks();
     let mut server = task_server(trusted(listener), Arc::new(service));
     server.start().await?;

@@ -1,6 +1,6 @@
 //! The actions `start` and `delete`, and the question what this runtime is.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
 use anyhow::Context;
 use async_trait::async_trait;
@@ -11,9 +11,9 @@ use containerd_shim::{
     util::{read_file_to_str, write_str_to_file},
 };
 use serde::Deserialize;
-use wasmedge_shim_protocol::ContainerKey;
+use wasmedge_shim_protocol::{ContainerKey, Location};
 
-use crate::{bootstrap, cleanup, engine::Launcher, features, options::Options};
+use crate::{bootstrap, cleanup, engine::Launcher, features, options::Options, starting};
 
 /// Annotations that group containers into one shim: containerd's own, and the CRI's name of the pod sandbox.
 const GROUP_ANNOTATIONS: [&str; 2] = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
@@ -79,8 +79,12 @@ async fn start(opts: StartOpts) -> anyhow::Result<String> {
     if group == opts.id || Client::connect(&address).await.is_err() {
         // Started from here it is in containerd's cgroup, as shims are, and not in one that ShimCgroup names.
         launcher.ensure_running().await?;
+        let location = Location::default();
+        starting::sweep(&location);
+        let socket = Path::new(address.trim_start_matches("unix://"));
+        let _entry = starting::Entry::announce(&location, socket)
+            .with_context(|| format!("cannot use {}", location.starting().display()))?;
         spawn(opts, &group, Vec::new()).await?;
-        cleanup::remove_unless_served(&address).await;
     }
     Ok(address)
 }

@@ -1,6 +1,6 @@
 //! containerd's task API: only conversion between its messages and the verbs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use containerd_shim::{
@@ -27,6 +27,7 @@ use crate::{
     engine::{EngineClient, Launcher},
     error::{Result, TaskError},
     events::{Publisher, timestamp},
+    starting::Entry,
     trim::Activity,
 };
 
@@ -36,6 +37,8 @@ pub struct TaskService {
     shared: Shared,
     exit: Arc<ExitSignal>,
     activity: Activity,
+    /// Until containerd's first request.
+    unknown: Mutex<Option<Entry>>,
 }
 
 impl TaskService {
@@ -46,12 +49,13 @@ impl TaskService {
         publisher: Arc<Publisher>,
         exit: Arc<ExitSignal>,
         activity: Activity,
+        entry: Entry,
     ) -> Self {
         let (engine, notices) = EngineClient::new(launcher);
         let tasks = Arc::new(Tasks::default());
         tokio::spawn(follow(tasks.clone(), publisher.clone(), notices));
         let shared = Shared { tasks, engine, publisher, creating: RwLock::default() };
-        Self { namespace: namespace.to_owned(), shared, exit, activity }
+        Self { namespace: namespace.to_owned(), shared, exit, activity, unknown: Mutex::new(Some(entry)) }
     }
 
     /// The containers.
@@ -70,6 +74,9 @@ impl containerd_shim::Task for TaskService {
     async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> TtrpcResult<CreateTaskResponse> {
         debug!("create {}", request.id);
         self.activity.note();
+        if let Some(entry) = self.unknown.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            entry.end();
+        }
         let pid = self.shared.create(&self.namespace, request).await?;
         Ok(CreateTaskResponse { pid, ..Default::default() })
     }

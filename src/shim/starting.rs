@@ -1,0 +1,149 @@
+//! Shims that containerd does not know yet.
+//!
+//! It knows a shim from its first connection on, and asks for a clean-up after the death of those alone. What a shim
+//! leaves that is killed before, or whose `start` is, the next `start` or `delete` on the node removes: each such shim
+//! has an entry in a directory, which `start` and then the daemon hold locked while they live.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::{
+        fs::{MetadataExt, OpenOptionsExt},
+        net::UnixStream,
+    },
+    path::{Path, PathBuf},
+};
+
+use log::warn;
+use nix::fcntl::{Flock, FlockArg};
+use wasmedge_shim_protocol::{Location, ensure_private_dir};
+
+/// The entry of one shim, locked.
+pub struct Entry {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl Entry {
+    /// By `start`, before it makes a daemon that shall listen at `socket`.
+    pub fn announce(location: &Location, socket: &Path) -> io::Result<Self> {
+        ensure_private_dir(location.root())?;
+        ensure_private_dir(&location.starting())?;
+        loop {
+            if let Some(mut entry) = Self::lock(location, socket, true)? {
+                entry._lock.write_all(socket.as_os_str().as_encoded_bytes())?;
+                return Ok(entry);
+            }
+        }
+    }
+
+    /// By the daemon; `None` where the `start` that made it is dead, so that nobody will ever connect to it.
+    pub fn adopt(location: &Location, socket: &Path) -> io::Result<Option<Self>> {
+        match Self::lock(location, socket, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other,
+        }
+    }
+
+    /// `None` where the entry was removed meanwhile.
+    fn lock(location: &Location, socket: &Path, create: bool) -> io::Result<Option<Self>> {
+        let name = socket.file_name().ok_or_else(|| io::Error::other(format!("{} has no name", socket.display())))?;
+        let path = location.starting().join(name);
+        let file = OpenOptions::new().read(true).write(true).create(create).truncate(false).mode(0o600).open(&path)?;
+        // Another one holds it for moments only, when it sweeps.
+        let lock = Flock::lock(file, FlockArg::LockShared).map_err(|(_, errno)| io::Error::from(errno))?;
+        Ok((lock.metadata()?.nlink() > 0).then_some(Self { path, _lock: lock }))
+    }
+
+    /// containerd has connected, or another daemon serves already.
+    pub fn end(self) {
+        remove(&self.path);
+    }
+}
+
+/// Removes what is left of shims that died unknown.
+pub fn sweep(location: &Location) {
+    let Ok(entries) = fs::read_dir(location.starting()) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let Ok(file) = OpenOptions::new().read(true).write(true).open(&path) else { continue };
+        let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { continue };
+        let socket = io::read_to_string(&*lock).unwrap_or_default();
+        // It may be about to die, or known by another start: the next sweep will see.
+        if !socket.is_empty() && UnixStream::connect(&socket).is_ok() {
+            continue;
+        }
+        if !socket.is_empty() {
+            remove(Path::new(&socket));
+        }
+        remove(&path);
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        warn!("cannot remove {}: {error}", path.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    fn scene() -> (tempfile::TempDir, Location, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let location = Location::new(directory.path().join("run"));
+        let socket = directory.path().join("socket");
+        (directory, location, socket)
+    }
+
+    #[test]
+    fn what_a_dead_shim_leaves_is_swept() {
+        let (_directory, location, socket) = scene();
+        let start = Entry::announce(&location, &socket).unwrap();
+        let daemon = Entry::adopt(&location, &socket).unwrap().unwrap();
+        drop(UnixListener::bind(&socket).unwrap());
+        drop(start);
+        sweep(&location);
+        assert!(socket.exists(), "the daemon lives");
+        drop(daemon);
+        sweep(&location);
+        assert!(!socket.exists());
+        assert_eq!(fs::read_dir(location.starting()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_shim_that_serves_is_left_alone() {
+        let (_directory, location, socket) = scene();
+        drop(Entry::announce(&location, &socket).unwrap());
+        let listener = UnixListener::bind(&socket).unwrap();
+        sweep(&location);
+        assert!(socket.exists());
+        drop(listener);
+        sweep(&location);
+        assert!(!socket.exists());
+    }
+
+    #[test]
+    fn a_daemon_without_its_start_is_told_so() {
+        let (_directory, location, socket) = scene();
+        drop(Entry::announce(&location, &socket).unwrap());
+        sweep(&location);
+        assert!(Entry::adopt(&location, &socket).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_entry_of_a_known_shim_is_gone() {
+        let (_directory, location, socket) = scene();
+        let start = Entry::announce(&location, &socket).unwrap();
+        Entry::adopt(&location, &socket).unwrap().unwrap().end();
+        drop(start);
+        let _left = UnixListener::bind(&socket).unwrap();
+        sweep(&location);
+        assert!(socket.exists());
+        assert_eq!(fs::read_dir(location.starting()).unwrap().count(), 0);
+    }
+}
