@@ -23,6 +23,11 @@ impl Cgroups {
             && self.directories.len() == 1
     }
 
+    /// The cgroups that these are in.
+    pub fn parent(&self) -> Self {
+        Self::new(self.directories.iter().filter_map(|directory| directory.parent()).map(Into::into).collect())
+    }
+
     /// Where the file `name` is, in whichever hierarchy has it.
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.directories.iter().map(|directory| directory.join(name)).find(|path| path.exists())

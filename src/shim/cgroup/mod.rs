@@ -8,5 +8,5 @@ mod stats;
 
 pub use directories::Cgroups;
 pub use freezer::{freeze, thaw};
-pub use oom::{Watch as OomWatch, kills as oom_kills};
+pub use oom::{Kills as OomKills, Watch as OomWatch};
 pub use stats::collect as collect_stats;

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use nix::sys::{
@@ -14,10 +15,40 @@ use tokio::io::unix::AsyncFd;
 
 use super::directories::Cgroups;
 
-/// How many processes of the container the kernel has killed so far.
-pub fn kills(cgroups: &Cgroups) -> u64 {
+/// The kernel's kills of a container's processes.
+#[derive(Debug, Default)]
+pub struct Kills {
+    /// Those that have been asked about.
+    told: AtomicU64,
+    /// Those in the parent's cgroup and below when the container was made, where the version counts so.
+    beside: Option<u64>,
+}
+
+impl Kills {
+    /// Of a container that was just made.
+    pub fn new(cgroups: &Cgroups) -> Self {
+        Self { told: AtomicU64::default(), beside: count(&cgroups.parent()) }
+    }
+
+    /// Whether there was one since the last call.
+    pub fn are_new(&self, cgroups: &Cgroups) -> bool {
+        let kills = count(cgroups).unwrap_or(0);
+        self.told.fetch_max(kills, Ordering::Relaxed) < kills
+    }
+
+    /// Whether one is to be inferred, of a container whose only process was killed by nobody that is known. systemd
+    /// removes the cgroup of a scope as soon as it is empty, and its count with it, but on v2 the parent's count has
+    /// the container's in it (cgroup-v2.rst, memory.events) and stays.
+    pub fn are_likely(&self, cgroups: &Cgroups) -> bool {
+        let unseen = self.told.load(Ordering::Relaxed) == 0 && count(cgroups).is_none();
+        unseen && self.beside.is_some_and(|before| count(&cgroups.parent()).is_some_and(|now| now > before))
+    }
+}
+
+/// How many processes of these cgroups the kernel has killed so far; `None` where it does not count them.
+fn count(cgroups: &Cgroups) -> Option<u64> {
     let file = if cgroups.is_v2() { "memory.events" } else { "memory.oom_control" };
-    cgroups.table(file).into_iter().find(|(key, _)| key == "oom_kill").map_or(0, |(_, count)| count)
+    cgroups.table(file).into_iter().find(|(key, _)| key == "oom_kill").map(|(_, count)| count)
 }
 
 /// Says when to look at [`kills`] again.
@@ -67,13 +98,46 @@ mod tests {
     fn kills_are_counted_by_either_version() {
         let directory = tempfile::tempdir().unwrap();
         let cgroups = Cgroups::new(vec![directory.path().into()]);
-        assert_eq!(kills(&cgroups), 0);
+        assert_eq!(count(&cgroups), None);
         fs::write(directory.path().join("memory.oom_control"), "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
             .unwrap();
-        assert_eq!(kills(&cgroups), 2);
+        assert_eq!(count(&cgroups), Some(2));
         fs::write(directory.path().join("cgroup.controllers"), "memory").unwrap();
         fs::write(directory.path().join("memory.events"), "low 0\noom 5\noom_kill 3\n").unwrap();
-        assert_eq!(kills(&cgroups), 3);
+        assert_eq!(count(&cgroups), Some(3));
+    }
+
+    #[test]
+    fn kills_are_told_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let cgroups = Cgroups::new(vec![directory.path().into()]);
+        let kills = Kills::new(&cgroups);
+        assert!(!kills.are_new(&cgroups));
+        fs::write(directory.path().join("memory.oom_control"), "oom_kill 2\n").unwrap();
+        assert!(kills.are_new(&cgroups));
+        assert!(!kills.are_new(&cgroups));
+        assert!(!kills.are_likely(&cgroups));
+    }
+
+    #[test]
+    fn the_parent_s_count_tells_of_a_cgroup_that_is_gone() {
+        let parent = tempfile::tempdir().unwrap();
+        let own = parent.path().join("own");
+        let write = |path: &std::path::Path, kills| {
+            fs::create_dir_all(path).unwrap();
+            fs::write(path.join("cgroup.controllers"), "memory").unwrap();
+            fs::write(path.join("memory.events"), format!("oom_kill {kills}\n")).unwrap();
+        };
+        write(parent.path(), 4);
+        write(&own, 0);
+        let cgroups = Cgroups::new(vec![own.clone()]);
+        let kills = Kills::new(&cgroups);
+        write(parent.path(), 5);
+        assert!(!kills.are_likely(&cgroups), "its own count says otherwise");
+        fs::remove_dir_all(&own).unwrap();
+        assert!(kills.are_likely(&cgroups));
+        write(parent.path(), 4);
+        assert!(!kills.are_likely(&cgroups));
     }
 
     #[tokio::test(flavor = "current_thread")]

@@ -52,7 +52,9 @@ pub async fn follow(tasks: Arc<Tasks>, publisher: Arc<Publisher>, mut notices: m
 pub async fn ended(task: Arc<Task>, process: Arc<Process>, status: ExitStatus, publisher: Arc<Publisher>) {
     if process.exec_id.is_empty() {
         end_programs(&task).await;
-        tell_of_oom(&task, &publisher).await;
+        if task.has_new_oom_kill() || task.has_likely_oom_kill(status) {
+            tell_of_oom(&task, &publisher).await;
+        }
     }
     let _turn = process.turn.lock().await;
     if !process.set_stopped(status) {
@@ -98,11 +100,9 @@ pub fn kill_members(task: &Task, signal: Signal) {
 }
 
 async fn tell_of_oom(task: &Task, publisher: &Publisher) {
-    if task.has_new_oom_kill() {
-        let mut event = TaskOOM::new();
-        event.set_container_id(task.key.id.clone());
-        publisher.publish(event).await;
-    }
+    let mut event = TaskOOM::new();
+    event.set_container_id(task.key.id.clone());
+    publisher.publish(event).await;
 }
 
 /// Tells of kills for want of memory as they happen: the container may live on.
@@ -116,7 +116,9 @@ pub async fn watch_memory(task: Arc<Task>, publisher: Arc<Publisher>) {
     let ended = task.init.wait();
     let told = async {
         while watch.news().await {
-            tell_of_oom(&task, &publisher).await;
+            if task.has_new_oom_kill() {
+                tell_of_oom(&task, &publisher).await;
+            }
         }
     };
     tokio::select! {

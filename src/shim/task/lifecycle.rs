@@ -117,6 +117,9 @@ impl Shared {
         let process = task.process(&request.exec_id)?;
         process.state().check_kill()?;
         let signal = request.signal.cast_signed();
+        if signal == libc::SIGKILL && (request.all || request.exec_id.is_empty()) {
+            task.doom();
+        }
         if request.all {
             let named = Signal::try_from(signal);
             kill_members(&task, named.map_err(|_| TaskError::invalid(format!("there is no signal {signal}")))?);

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -14,7 +14,7 @@ use wasmedge_shim_protocol::{ContainerKey, ExitStatus};
 
 use super::process::{Live, Process};
 use crate::{
-    cgroup::{Cgroups, oom_kills},
+    cgroup::{Cgroups, OomKills},
     engine::EngineClient,
     error::{Result, TaskError},
     events::Publisher,
@@ -23,6 +23,9 @@ use crate::{
 /// How long a shim without a container waits for one. containerd forgets a shim when the client of a creation goes
 /// away in the middle of it, and asks nothing of it any more, not even to end.
 pub const ABANDONED: Duration = Duration::from_secs(60);
+
+/// Exit status of a process that SIGKILL ended.
+const KILLED: u32 = 128 + 9;
 
 /// One container.
 pub struct Task {
@@ -35,8 +38,9 @@ pub struct Task {
     /// Its cgroups.
     pub cgroups: Cgroups,
     programs: Mutex<Programs>,
-    /// Kills for want of memory that have been told.
-    oom_kills: AtomicU64,
+    oom_kills: OomKills,
+    /// Whether somebody wanted it killed.
+    doomed: AtomicBool,
 }
 
 /// The other programs that are run in a container.
@@ -51,7 +55,8 @@ struct Programs {
 impl Task {
     /// A container that was just created.
     pub fn new(key: ContainerKey, bundle: String, init: Arc<Process>, cgroups: Cgroups) -> Self {
-        Self { key, bundle, init, cgroups, programs: Mutex::default(), oom_kills: AtomicU64::new(0) }
+        let oom_kills = OomKills::new(&cgroups);
+        Self { key, bundle, init, cgroups, programs: Mutex::default(), oom_kills, doomed: AtomicBool::default() }
     }
 
     fn programs(&self) -> MutexGuard<'_, Programs> {
@@ -116,8 +121,18 @@ impl Task {
 
     /// Whether the kernel has killed a process for want of memory since the last call.
     pub fn has_new_oom_kill(&self) -> bool {
-        let kills = oom_kills(&self.cgroups);
-        self.oom_kills.fetch_max(kills, Ordering::Relaxed) < kills
+        self.oom_kills.are_new(&self.cgroups)
+    }
+
+    /// Whether that is why its init ended so, though its cgroup is gone.
+    pub fn has_likely_oom_kill(&self, end: ExitStatus) -> bool {
+        let killed = end.code == KILLED && !self.doomed.load(Ordering::Relaxed);
+        killed && self.oom_kills.are_likely(&self.cgroups)
+    }
+
+    /// Notes that somebody wants it killed.
+    pub fn doom(&self) {
+        self.doomed.store(true, Ordering::Relaxed);
     }
 }
 
