@@ -21,11 +21,13 @@ lines() { grep -vE '^[[:space:]]*(#|$)' "$1" || true; }
 
 # Writes the tests' arguments for each driver, and counts: $expected will run, $left_out are skipped for $reasons.
 select_tests() {
-    local driver names=("$@") skips
-    [ ${#names[@]} -gt 0 ] || read -r -a names <<<"${VM_TESTS:-}"
-    [ ${#names[@]} -gt 0 ] || mapfile -t names < <(lines "$vm/selected")
+    local driver given=("$@") names skips
+    [ ${#given[@]} -gt 0 ] || read -r -a given <<<"${VM_TESTS:-}"
     expected=0 left_out=0
     for driver in $VM_DRIVERS; do
+        names=("${given[@]}")
+        [ ${#names[@]} -gt 0 ] || mapfile -t names < <(lines "$vm/selected" |
+            awk -v driver="$driver" 'NF == 1 || $2 == driver { print $1 }')
         mapfile -t skips < <(lines "$vm/skipped" |
             awk -v driver="$driver" '$1 == driver || $1 == "any" { print "--skip"; print $2 }')
         printf '%s\n' "${names[@]}" "${skips[@]}" >"$work/arguments.$driver"
@@ -33,7 +35,7 @@ select_tests() {
         left_out=$((left_out + $(count_tests "${names[@]}")))
     done
     left_out=$((left_out - expected))
-    [ "$expected" -gt 0 ] || die "no test has any of these in its name: ${names[*]}"
+    [ "$expected" -gt 0 ] || die "no test has any of these in its name: ${given[*]}"
 }
 
 count_tests() { "$tests" --list --format=terse "$@" | grep -c ': test$' || true; }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use libcgroups::common::{AnyCgroupManager, CgroupConfig, CgroupManager, create_cgroup_manager};
+use libcgroups::common::{AnyCgroupManager, CgroupManager};
 use nix::{
     errno::Errno,
     sys::signal::{Signal, kill, killpg},
@@ -43,6 +43,9 @@ pub fn remove(state: &State, key: &ContainerKey) -> Result<Deleted> {
         }
         if record.cgroups.is_empty() {
             remove_computed_cgroup(state, key, record.systemd_cgroup)?;
+        }
+        if record.systemd_cgroup {
+            cgroup::systemd::end(&state.config(), &key.id, &record.cgroups)?;
         }
         cgroup::remove(&record.cgroups)?;
         rootfs::unmount(&record.bundle)
@@ -95,12 +98,7 @@ fn only_zombies(leader: Pid) -> bool {
 fn remove_computed_cgroup(state: &State, key: &ContainerKey, systemd_cgroup: bool) -> Result<()> {
     let Ok(text) = fs::read(state.config()) else { return Ok(()) };
     let Ok(spec) = serde_json::from_slice::<Spec>(&text) else { return Ok(()) };
-    let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
-    let manager = create_cgroup_manager(CgroupConfig {
-        cgroup_path: path.unwrap_or_else(|| format!(":youki:{}", key.id).into()),
-        systemd_cgroup,
-        container_name: key.id.clone(),
-    })?;
+    let manager = cgroup::systemd::manager(&state.config(), &key.id, systemd_cgroup)?;
     kill_members(&manager);
     manager.remove().context("cannot remove the cgroup")?;
     let rest = cgroup::mount::own_path(&spec).map_or_else(|| Ok(Vec::new()), |path| cgroup::rest_of(&path));

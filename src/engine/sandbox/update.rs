@@ -6,16 +6,18 @@
 use std::{fs, io, path::Path};
 
 use anyhow::{Context, Result};
-use libcgroups::common::{CgroupConfig, CgroupManager, ControllerOpt, create_cgroup_manager};
 use nix::{
     sys::resource::RLIM_INFINITY,
     unistd::{Gid, Uid, setresgid, setresuid},
 };
-use oci_spec::runtime::{LinuxResources, Spec};
+use oci_spec::runtime::LinuxResources;
 use wasmedge_shim_protocol::{Failure, FailureKind, Location, Reply, Update};
 
 use super::{
-    cgroup::files::{self, Change},
+    cgroup::{
+        files::{self, Change},
+        systemd,
+    },
     state::{Init, Record, State},
 };
 use crate::wasm::Limits;
@@ -40,11 +42,13 @@ fn apply(state: &State, mut record: Record, id: &str, resources: &LinuxResources
     let v2 = files::is_v2(&record.cgroups);
     let find = |name: &str| record.cgroups.iter().map(|directory| directory.join(name)).find(|path| path.exists());
     let read = |name: &str| find(name).and_then(|path| fs::read_to_string(path).ok());
-    for Change { file, value } in files::changes(resources, v2, &read) {
-        files::write(&record.cgroups, &file, &value)?;
-    }
+    // What the kernel refuses is not for systemd to know; what systemd sets along is set right afterwards.
+    let changes = files::changes(resources, v2, &read);
+    let write = || changes.iter().try_for_each(|Change { file, value }| files::write(&record.cgroups, file, value));
+    write()?;
     if record.systemd_cgroup {
-        tell_systemd(state, id, resources)?;
+        systemd::tell(&state.config(), id, &record.cgroups, resources)?;
+        write()?;
     }
     let memory =
         resources.memory().as_ref().and_then(oci_spec::runtime::LinuxMemory::limit).filter(|limit| *limit != 0);
@@ -57,27 +61,6 @@ fn apply(state: &State, mut record: Record, id: &str, resources: &LinuxResources
         }
     }
     Ok(())
-}
-
-fn tell_systemd(state: &State, id: &str, resources: &LinuxResources) -> Result<()> {
-    let text = fs::read(state.config()).context("cannot read the container's spec")?;
-    let spec: Spec = serde_json::from_slice(&text)?;
-    let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
-    let manager = create_cgroup_manager(CgroupConfig {
-        cgroup_path: path.unwrap_or_else(|| format!(":youki:{id}").into()),
-        systemd_cgroup: true,
-        container_name: id.to_owned(),
-    })?;
-    // libcgroups sends cpusets as a type that systemd refuses.
-    let mut resources = resources.clone();
-    if let Some(mut cpu) = resources.cpu().clone() {
-        cpu.set_cpus(None);
-        cpu.set_mems(None);
-        resources.set_cpu(Some(cpu));
-    }
-    let options =
-        ControllerOpt { resources: &resources, disable_oom_killer: false, oom_score_adj: None, freezer_state: None };
-    manager.apply(&options).context("systemd does not take the new resources")
 }
 
 /// The processes of the container that run modules may be any: all are looked at.

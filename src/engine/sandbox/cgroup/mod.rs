@@ -4,5 +4,6 @@ mod directories;
 pub mod files;
 pub mod mount;
 pub mod resources;
+pub mod systemd;
 
 pub use directories::{directories_of, enter, join, join_the_rest, own_membership, remove, rest_of, wait_for_helpers};

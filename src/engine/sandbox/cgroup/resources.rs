@@ -4,7 +4,7 @@
 //! - A pids limit below three: while it makes the container there are that many processes of its own.
 //! - The weight of block I/O on cgroup v2, which overflows in libcgroups.
 //! - With systemd on cgroup v2: all that systemd has no property for, above all the rules for devices, and the cpuset,
-//!   which libcgroups sends as a type that systemd refuses.
+//!   see `systemd`.
 
 use std::{fs, path::Path, path::PathBuf};
 
@@ -15,7 +15,10 @@ use libcgroups::{
 };
 use oci_spec::runtime::{LinuxResources, Spec};
 
-use super::files::{self, Change};
+use super::{
+    files::{self, Change},
+    systemd,
+};
 
 /// Where cgroup v2 is mounted, alone.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -78,6 +81,9 @@ pub fn apply(left: &Left, cgroups: &[PathBuf]) -> Result<()> {
         let below = directory.strip_prefix(ROOT).context("the container's cgroup is not where cgroups are mounted")?;
         let manager = Manager::new(ROOT.into(), below.to_owned()).context("cannot use the container's cgroup")?;
         let options = ControllerOpt { resources, disable_oom_killer: false, oom_score_adj: None, freezer_state: None };
+        if let Some(cpu) = resources.cpu() {
+            systemd::tell_cpuset(cgroups, cpu)?;
+        }
         manager.apply(&options).context("cannot set the container's resources")?;
     }
     let read = |name: &str| {
