@@ -1,40 +1,12 @@
-//! `wasmedge-engine compile`: a module to native code, in a process of its own that has no privileges, no network, no
-//! files but its input and output, and bounded time and memory.
+//! `wasmedge-engine compile`: a module to native code in a file.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read, Seek, Write},
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{fs, path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
-use nix::{
-    mount::{MsFlags, mount},
-    sched::{CloneFlags, unshare},
-    sys::{
-        memfd::{MFdFlags, memfd_create},
-        prctl,
-        resource::{Resource, setrlimit},
-        signal::Signal,
-        wait::{WaitStatus, waitpid},
-    },
-    unistd::{ForkResult, Gid, Uid, fork, setgid, setgroups, setuid},
-};
+use wasmedge_shim_protocol::Optimization;
 
-use crate::wasm::{Optimization, compile};
-
-/// The user that owns nothing.
-const NOBODY: u32 = 65_534;
-
-/// Bounds of a compilation. ripgrep, 20 MB of WebAssembly, takes 38 s of CPU time at O2.
-const CPU_SECONDS: u64 = 600;
-const MEMORY: u64 = 8 << 30;
-const OUTPUT: u64 = 1 << 30;
-
-/// Where the compiler's own filesystem is mounted, in its own mount namespace.
-const WORKSPACE: &str = "/tmp";
+use crate::aot::{compile_apart, write_atomically};
 
 /// Parses the arguments and compiles.
 pub fn command(mut parser: Parser) -> Result<ExitCode> {
@@ -44,8 +16,9 @@ pub fn command(mut parser: Parser) -> Result<ExitCode> {
         match arg {
             Arg::Short('O') => {
                 let letter = parser.value()?.string()?;
-                optimization = Optimization::from_letter(&letter)
-                    .with_context(|| format!("-O{letter}: 0, 1, 2, 3, s or z is expected"))?;
+                optimization = format!("O{letter}")
+                    .parse()
+                    .map_err(|()| anyhow::anyhow!("-O{letter}: 0, 1, 2, 3, s or z is expected"))?;
             }
             Arg::Value(path) => paths.push(PathBuf::from(path)),
             other => return Err(other.unexpected().into()),
@@ -56,106 +29,4 @@ pub fn command(mut parser: Parser) -> Result<ExitCode> {
     let native = compile_apart(&bytes, optimization).with_context(|| format!("cannot compile {}", module.display()))?;
     write_atomically(native, output).with_context(|| format!("cannot write {}", output.display()))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Compiles in a child process; the native code, at its start.
-fn compile_apart(module: &[u8], optimization: Optimization) -> Result<File> {
-    let mut native = File::from(memfd_create(c"native-code", MFdFlags::MFD_CLOEXEC)?);
-    let (mut causes, cause) = io::pipe()?;
-    // SAFETY: the process has one thread.
-    match unsafe { fork()? } {
-        ForkResult::Child => {
-            drop(causes);
-            let done = confine().and_then(|directory| compile_into(module, optimization, &directory, &native));
-            let code = match done {
-                Ok(()) => 0,
-                Err(error) => {
-                    // The parent that would read it may be gone.
-                    let _ = write!(&cause, "{error:#}");
-                    1
-                }
-            };
-            // SAFETY: ends the child without the parent's destructors.
-            unsafe { libc::_exit(code) }
-        }
-        ForkResult::Parent { child } => {
-            drop(cause);
-            let mut text = String::new();
-            causes.read_to_string(&mut text)?;
-            match waitpid(child, None)? {
-                WaitStatus::Exited(_, 0) => {}
-                WaitStatus::Signaled(_, Signal::SIGXCPU | Signal::SIGKILL, _) => {
-                    bail!("the compiler took more than {CPU_SECONDS} s of CPU time, or was killed")
-                }
-                WaitStatus::Signaled(_, signal, _) => bail!("the compiler died of {signal}"),
-                _ => bail!("{}", if text.is_empty() { "the compiler failed and said nothing" } else { &text }),
-            }
-            native.rewind()?;
-            let mut magic = [0; 4];
-            native.read_exact(&mut magic).context("the compiler wrote nothing")?;
-            ensure!(&magic == b"\x7fELF", "the compiler wrote something that is no shared library");
-            native.rewind()?;
-            Ok(native)
-        }
-    }
-}
-
-/// Gives up what a compiler does not need; a directory to work in. Without root, only what is possible without it.
-fn confine() -> Result<PathBuf> {
-    // A parent that is killed takes its compiler with it.
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
-    for (resource, limit) in [
-        (Resource::RLIMIT_CPU, CPU_SECONDS),
-        (Resource::RLIMIT_AS, MEMORY),
-        (Resource::RLIMIT_FSIZE, OUTPUT),
-        (Resource::RLIMIT_NOFILE, 64),
-        (Resource::RLIMIT_CORE, 0),
-    ] {
-        setrlimit(resource, limit, limit).with_context(|| format!("cannot limit {resource:?}"))?;
-    }
-    let directory = PathBuf::from(WORKSPACE);
-    if !Uid::effective().is_root() {
-        prctl::set_no_new_privs()?;
-        let own = directory.join(format!("wasmedge-compile-{}", std::process::id()));
-        fs::create_dir(&own)?;
-        return Ok(own);
-    }
-    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC)
-        .context("cannot make namespaces")?;
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
-    let options = format!("size={},mode=0700,uid={NOBODY},gid={NOBODY}", 2 * OUTPUT);
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("tmpfs"), &directory, Some("tmpfs"), flags, Some(options.as_str()))
-        .context("cannot mount a workspace")?;
-    setgroups(&[])?;
-    setgid(Gid::from_raw(NOBODY))?;
-    setuid(Uid::from_raw(NOBODY))?;
-    prctl::set_no_new_privs()?;
-    Ok(directory)
-}
-
-fn compile_into(module: &[u8], optimization: Optimization, directory: &Path, native: &File) -> Result<()> {
-    let path = directory.join("module.so");
-    compile(module, optimization, &path).map_err(|cause| anyhow!(cause))?;
-    io::copy(&mut File::open(&path)?, &mut &*native)?;
-    if !Uid::effective().is_root() && directory != Path::new(WORKSPACE) {
-        fs::remove_dir_all(directory)?;
-    }
-    Ok(())
-}
-
-/// Puts the file in place as a whole or not at all.
-fn write_atomically(mut content: File, path: &Path) -> Result<()> {
-    let name = path.file_name().context("it has no file name")?.to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = File::create(&temporary).and_then(|mut file| {
-        io::copy(&mut content, &mut file)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    });
-    if written.is_err() {
-        // The error that matters is the one of writing.
-        let _ = fs::remove_file(&temporary);
-    }
-    Ok(written?)
 }

@@ -1,5 +1,7 @@
 //! `wasmedge-engine`: runs containers for `containerd-shim-wasmedge-v1`, and modules by hand.
 
+mod aot;
+mod cache;
 mod compile;
 mod guest;
 mod host;
@@ -24,6 +26,11 @@ Usage:
                                  runs a module without a container
   wasmedge-engine compile [-O 0|1|2|3|s|z] MODULE OUTPUT
                                  compiles a module to native code, in a process without privileges
+  wasmedge-engine cache list | verify | prune [--all] [--to MIB]
+                                 the node's native code: shows it, checks it, removes that of other engines (or all,
+                                 or what was used longest ago)
+  wasmedge-engine cache warm [-O 0|1|2|3|s|z] MODULE...
+                                 compiles modules before the first container needs them
   wasmedge-engine host --socket PATH [--engine PATH]
                                  serves the shims of this node; started by them
   wasmedge-engine --version | --help
@@ -47,6 +54,7 @@ fn dispatch() -> Result<ExitCode> {
             "host" => host_command(parser),
             "run" => run::command(parser),
             "compile" => compile::command(parser),
+            "cache" => cache::command(parser),
             other => bail!("there is no command \"{other}\"; see wasmedge-engine --help"),
         },
         Some(Arg::Short('v') | Arg::Long("version")) => {

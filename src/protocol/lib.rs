@@ -6,6 +6,7 @@
 //! numbered by itself, and the host sends one [`Reply`] to each, in any order, and an [`Exit`] for every process
 //! of this connection that ends.
 
+mod aot;
 mod channel;
 mod error;
 mod location;
@@ -13,6 +14,7 @@ mod message;
 mod peer;
 mod pidfd;
 
+pub use aot::{Aot, AotPolicy, Optimization};
 pub use channel::{Channel, MAX_FDS, MAX_MESSAGE, check_hello};
 pub use error::{Error, Failure, FailureKind, Result};
 pub use location::{Location, ensure_private_dir};
@@ -24,4 +26,4 @@ pub use peer::{Peer, check_peer};
 pub use pidfd::{Pidfd, exit_code};
 
 /// Version of the messages. Two ends with different versions do not talk to each other.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;

@@ -52,6 +52,11 @@ impl Location {
         self.root.join("starting")
     }
 
+    /// What is known of the native code in the cache until the next reboot.
+    pub fn aot(&self) -> PathBuf {
+        self.root.join("aot")
+    }
+
     /// The log of the hosts.
     pub fn log(&self) -> PathBuf {
         self.root.join("engine.log")

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Failure;
+use crate::{Aot, Failure};
 
 /// First message in each direction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +156,8 @@ pub struct SandboxOptions {
     pub systemd_cgroup: bool,
     /// Do not use pivot_root (for a root on a ramdisk).
     pub no_pivot_root: bool,
+    /// How modules get native code, unless the container says otherwise.
+    pub aot: Aot,
 }
 
 /// Positive answers.

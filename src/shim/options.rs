@@ -3,7 +3,7 @@
 //! containerd hands them over as `runtimeoptions.v1.Options`, whose body is TOML, or as `containerd.runc.v1.Options`
 //! where a client treats every runtime like runc.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use containerd_shim::{
     api::Options as RuncOptions,
@@ -12,7 +12,9 @@ use containerd_shim::{
 };
 use log::warn;
 use toml::{Table, Value};
-use wasmedge_shim_protocol::SandboxOptions;
+use wasmedge_shim_protocol::{Aot, AotPolicy, Optimization, SandboxOptions};
+
+use Found::{Known, Unknown};
 
 /// Message of a runtime's options that containerd does not know itself (containerd, `api/types/runtimeoptions`).
 const TOML_OPTIONS: &str = "runtimeoptions.v1.Options";
@@ -67,8 +69,11 @@ impl Options {
         let encoding = |error: String| OptionsError::Encoding(any.type_url.clone(), error);
         if any_is::<RuncOptions>(any) {
             let options = RuncOptions::parse_from_bytes(&any.value).map_err(|error| encoding(error.to_string()))?;
-            let sandbox =
-                SandboxOptions { systemd_cgroup: options.systemd_cgroup, no_pivot_root: options.no_pivot_root };
+            let sandbox = SandboxOptions {
+                systemd_cgroup: options.systemd_cgroup,
+                no_pivot_root: options.no_pivot_root,
+                ..SandboxOptions::default()
+            };
             return Ok(Self { sandbox, ..Self::default() });
         }
         if any.type_url.rsplit('/').next() == Some(TOML_OPTIONS) {
@@ -93,8 +98,15 @@ impl Options {
             match name.as_str() {
                 "SystemdCgroup" => options.sandbox.systemd_cgroup = boolean(name, value)?,
                 "NoPivotRoot" => options.sandbox.no_pivot_root = boolean(name, value)?,
-                "engine" => options.engine = section(name, value, "path", string)?.map(PathBuf::from),
-                "log" => options.log_level = section(name, value, "level", level)?,
+                "engine" => section(name, value, |key, name, value| match key {
+                    "path" => string(name, value).map(|path| options.engine = Some(path.into())).map(Known),
+                    _ => Ok(Unknown),
+                })?,
+                "log" => section(name, value, |key, name, value| match key {
+                    "level" => level(name, value).map(|level| options.log_level = Some(level)).map(Known),
+                    _ => Ok(Unknown),
+                })?,
+                "aot" => section(name, value, |key, name, value| aot(&mut options.sandbox.aot, key, name, value))?,
                 accepted if ACCEPTED.contains(&accepted) => {}
                 unknown => warn!("runtime option {unknown} is not known and ignored"),
             }
@@ -103,15 +115,46 @@ impl Options {
     }
 }
 
-type Convert<T> = fn(&str, &Value) -> Result<T, OptionsError>;
+/// Whether there is an option of a name.
+enum Found {
+    Known(()),
+    Unknown,
+}
 
-/// The one option of a section.
-fn section<T>(name: &str, value: &Value, key: &str, convert: Convert<T>) -> Result<Option<T>, OptionsError> {
+/// The options of a section; `set` is given each: its key, its full name for messages, its value.
+fn section(
+    name: &str,
+    value: &Value,
+    mut set: impl FnMut(&str, &str, &Value) -> Result<Found, OptionsError>,
+) -> Result<(), OptionsError> {
     let table = value.as_table().ok_or_else(|| wrong(name, "a section", value))?;
-    for unknown in table.keys().filter(|other| *other != key) {
-        warn!("runtime option {name}.{unknown} is not known and ignored");
+    for (key, value) in table {
+        let name = format!("{name}.{key}");
+        if let Unknown = set(key, &name, value)? {
+            warn!("runtime option {name} is not known and ignored");
+        }
     }
-    table.get(key).map(|value| convert(&format!("{name}.{key}"), value)).transpose()
+    Ok(())
+}
+
+fn aot(aot: &mut Aot, key: &str, name: &str, value: &Value) -> Result<Found, OptionsError> {
+    match key {
+        "policy" => aot.policy = named(name, AotPolicy::NAMES, value)?,
+        "level" => aot.level = named(name, Optimization::NAMES, value)?,
+        "wait_ms" => aot.wait_millis = number(name, value)?,
+        "cache_mib" => aot.cache_mib = number(name, value)?,
+        _ => return Ok(Unknown),
+    }
+    Ok(Known(()))
+}
+
+fn named<T: FromStr>(name: &str, expected: &'static str, value: &Value) -> Result<T, OptionsError> {
+    value.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| wrong(name, expected, value))
+}
+
+fn number(name: &str, value: &Value) -> Result<u32, OptionsError> {
+    let number = value.as_integer().and_then(|number| u32::try_from(number).ok());
+    number.ok_or_else(|| wrong(name, "a whole number of at most 4294967295", value))
 }
 
 fn boolean(name: &str, value: &Value) -> Result<bool, OptionsError> {
@@ -123,8 +166,7 @@ fn string(name: &str, value: &Value) -> Result<String, OptionsError> {
 }
 
 fn level(name: &str, value: &Value) -> Result<log::LevelFilter, OptionsError> {
-    let expected = "off, error, warn, info, debug or trace";
-    value.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| wrong(name, expected, value))
+    named(name, "off, error, warn, info, debug or trace", value)
 }
 
 fn wrong(name: &str, expected: &'static str, value: &Value) -> OptionsError {
@@ -184,6 +226,14 @@ mod tests {
     }
 
     #[test]
+    fn options_of_native_code_are_taken() {
+        let text = "[aot]\npolicy = \"require\"\nwait_ms = 50\nlevel = \"O3\"\ncache_mib = 10\nfuture = 1\n";
+        let aot = Options::from_toml(text).unwrap().sandbox.aot;
+        let wanted = Aot { policy: AotPolicy::Require, wait_millis: 50, level: Optimization::O3, cache_mib: 10 };
+        assert_eq!(aot, wanted);
+    }
+
+    #[test]
     fn runcs_own_options_are_understood() {
         let runc = RuncOptions { systemd_cgroup: true, binary_name: "crun".into(), ..RuncOptions::default() };
         let any = Any {
@@ -213,6 +263,14 @@ mod tests {
             "runtime option log.level: off, error, warn, info, debug or trace is expected, not string \"loud\""
         );
         assert_eq!(error("engine = 3"), "runtime option engine: a section is expected, not integer 3");
+        assert_eq!(
+            error("[aot]\npolicy = \"always\""),
+            "runtime option aot.policy: off, tiered, wait or require is expected, not string \"always\""
+        );
+        assert_eq!(
+            error("[aot]\nwait_ms = -1"),
+            "runtime option aot.wait_ms: a whole number of at most 4294967295 is expected, not integer -1"
+        );
         assert!(error("SystemdCgroup = ").starts_with("runtime options are not TOML"));
     }
 

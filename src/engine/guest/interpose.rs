@@ -1,8 +1,9 @@
 //! C library functions as libwasmedge finds them: symbols of the executable come before those of libc.
 //!
-//! Each goes on to the kernel at once; what differs from libc is said at each.
+//! Each goes on to the kernel or to libc at once; what differs is said at each. `sigaction` is in `overflow`.
 
 use std::{
+    ffi::CStr,
     io,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
@@ -23,6 +24,12 @@ static LINEAR: AtomicU64 = AtomicU64::new(0);
 /// memory that counts for that limit already, in bytes. The limit may change meanwhile.
 pub fn bound_linear_memory(engine: u64) {
     ENGINE.store(engine, Ordering::Relaxed);
+}
+
+/// libc's function behind one of ours.
+pub fn next(name: &CStr) -> usize {
+    // SAFETY: looks a name up.
+    unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) }.addr()
 }
 
 /// `epoll_wait`(2), which goes on after a signal.

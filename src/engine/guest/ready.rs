@@ -1,9 +1,10 @@
 //! A program in its finished sandbox: found and loaded while an error can still be told, run when it is time.
 
 use std::{
+    ffi::CString,
     fs::File,
     io::Read,
-    os::fd::RawFd,
+    os::{fd::RawFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
 };
 
@@ -12,7 +13,7 @@ use oci_spec::runtime::Process;
 use super::{
     console,
     entrypoint::{Entrypoint, resolve},
-    harden, memory, native,
+    harden, memory, native, overflow,
     signals::{self, TRAP_EXIT_CODE},
     title, world,
 };
@@ -27,6 +28,17 @@ pub struct Sandbox {
     pub apparmor_profile: Option<String>,
     /// A descriptor of the node's `/proc`, closed before the program runs.
     pub proc: RawFd,
+    /// The module's native code.
+    pub native: Option<Native>,
+}
+
+/// Native code that was compiled for the module.
+#[derive(Debug, Clone)]
+pub struct Native {
+    /// Where it is in the container, until the program runs.
+    pub path: PathBuf,
+    /// Without it the module is not to be run.
+    pub required: bool,
 }
 
 /// A program that only needs to be run.
@@ -79,10 +91,21 @@ impl Sandbox {
         File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|error| error.to_string())?;
         let bounds = |error: std::io::Error| format!("memory limit: {error}");
         let inherited = memory::in_use(self.proc).map_err(bounds)?;
-        let program = Program::load(&bytes, function, &self.limits)?;
+        let program = match &self.native {
+            Some(native) => self.load_native(native, &bytes, function)?,
+            None => Program::load(&bytes, function, &self.limits)?,
+        };
         drop(bytes);
         memory::bound(&self.limits, inherited).map_err(bounds)?;
         Ok(program)
+    }
+
+    fn load_native(&self, native: &Native, bytes: &[u8], function: &str) -> Result<Program, String> {
+        let path = CString::new(native.path.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+        match Program::load_native(&path, bytes, function, &self.limits) {
+            Err(_) if !native.required => Program::load(bytes, function, &self.limits),
+            loaded => loaded,
+        }
     }
 
     /// Runs the program with `env`, to its end or to execve. Returns only if execve fails, with the cause.
@@ -104,7 +127,9 @@ impl Sandbox {
         // SAFETY: only touches free memory of the allocator.
         unsafe { libc::malloc_trim(0) };
         // A handler that cannot be set costs a message, not the module.
-        let _ = signals::end_on_abort(world.args.first().map_or("the module", String::as_str));
+        let name = world.args.first().map_or("the module", String::as_str);
+        let _ = signals::end_on_abort(name);
+        let _ = overflow::end_on_overflow(name);
         match program.run(world) {
             // POSIX keeps the low eight bits.
             Ending::Exited(code) => exit_now((code & 0xff).cast_signed()),

@@ -26,7 +26,7 @@ use anyhow::{Context, Result};
 use nix::unistd::{ForkResult, fork, setsid};
 use wasmedge_shim_protocol::{Channel, Location, ensure_private_dir};
 
-use crate::{guest, wasm};
+use crate::{aot, guest, wasm};
 use state::Host;
 
 /// Serves until the process is told to end or has outlived its binary. `socket` is where to listen.
@@ -38,6 +38,7 @@ pub fn serve(location: Location, socket: &Path, engine: &Path) -> Result<()> {
     ensure_private_dir(location.root()).with_context(|| format!("cannot use {}", location.root().display()))?;
     fix_lookup_order();
     wasm::warm_up();
+    aot::warm_up();
     guest::prepare_seccomp().map_err(anyhow::Error::msg)?;
     let listener = listen(socket)?;
     announce_ready().context("cannot announce readiness")?;

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use libcontainer::{container::builder::ContainerBuilder, syscall::syscall::SyscallType};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Process, Spec};
 use wasmedge_shim_protocol::{Create, Created, Failure, FailureKind, Location, Reply};
 
 use super::{
@@ -17,11 +17,11 @@ use super::{
     console::ConsoleSocket,
     delete, devices, hooks, lookup,
     mounts::{propagation, rootfs, staging},
-    namespaces,
+    namespaces, native_code,
     state::{Init, Record, State},
     translate, userns,
 };
-use crate::guest::{self, Entrypoint, Finished, GuestExecutor, Reporter, Sandbox};
+use crate::guest::{Finished, GuestExecutor, Reporter, Sandbox};
 
 /// Creates the container that `request` describes. `stdio` are its standard streams.
 ///
@@ -36,14 +36,20 @@ pub fn create(location: &Location, request: &Create, stdio: [OwnedFd; 3], report
         _ => Failure::internal(format!("cannot make the state directory {}: {error}", state.bundle().display())),
     })?;
     let node = File::open("/proc/self/ns/mnt").map_err(|error| Failure::internal(format!("/proc: {error}")))?;
-    build(&state, request, stdio, reporter).map_err(|error| {
+    build(location, &state, request, stdio, reporter).map_err(|error| {
         let leftovers = namespaces::go_back(&node).and_then(|()| delete::remove(&state, &request.key)).err();
         let also = leftovers.map(|cause| format!(" (and cleaning up failed: {cause:#})")).unwrap_or_default();
         Failure::internal(format!("{error:#}{also}"))
     })
 }
 
-fn build(state: &State, request: &Create, stdio: [OwnedFd; 3], reporter: Reporter) -> Result<(Reply, Vec<OwnedFd>)> {
+fn build(
+    location: &Location,
+    state: &State,
+    request: &Create,
+    stdio: [OwnedFd; 3],
+    reporter: Reporter,
+) -> Result<(Reply, Vec<OwnedFd>)> {
     let mut record = Record {
         bundle: request.bundle.clone(),
         systemd_cgroup: request.options.systemd_cgroup,
@@ -72,7 +78,16 @@ fn build(state: &State, request: &Create, stdio: [OwnedFd; 3], reporter: Reporte
         translate::set_home(process, &passwd.unwrap_or_default());
     }
     let proc = File::open("/proc").context("cannot open /proc")?;
-    let module = is_module(&spec, &root)?.then(|| translate::for_module(&mut spec));
+    let native = match lookup::module(process_of(&spec)?, &|path| lookup::open(&spec, &root, path)) {
+        Some(file) => {
+            record.aot = native_code::wanted(&request.options.aot, spec.annotations().as_ref())?;
+            Some(native_code::obtain(location, &record.aot, file)?)
+        }
+        None => None,
+    };
+    let module = native.is_some().then(|| translate::for_module(&mut spec));
+    let native =
+        native.flatten().and_then(|file| native_code::show(&mut spec, file, &record.aot).transpose()).transpose()?;
     cgroup::mount::replace(&mut spec).context("cannot prepare the cgroup mount")?;
     let limits = translate::limits(&spec);
     (record.module, record.memory) = (module.is_some(), limits.memory);
@@ -80,6 +95,7 @@ fn build(state: &State, request: &Create, stdio: [OwnedFd; 3], reporter: Reporte
         limits,
         apparmor_profile: module.as_ref().and_then(|by_hand| by_hand.apparmor_profile.clone()),
         proc: proc.as_raw_fd(),
+        native: native.clone(),
     };
     let start_hooks = hooks::take_start_container(&mut spec, &request.key, &request.bundle);
     let left = cgroup::resources::take(&mut spec, request.options.systemd_cgroup);
@@ -114,6 +130,9 @@ fn build(state: &State, request: &Create, stdio: [OwnedFd; 3], reporter: Reporte
     let created = Reply::Created(Created { pid: pid.unsigned_abs(), cgroups: record.cgroups, late_hooks });
     let master = console.map(|console| console.master(&spec, owner)).transpose()?;
     propagation::set(&spec, pid)?;
+    if native.is_some() {
+        native_code::hide(pid)?;
+    }
     Ok((created, master.into_iter().collect()))
 }
 
@@ -157,12 +176,8 @@ fn save_spec(spec: &Spec, path: &Path) -> Result<()> {
     fs::write(path, serde_json::to_vec(spec)?).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Whether the entrypoint is a module. A program that cannot be found is left to the lookup inside, which sees links
-/// across mounts too.
-fn is_module(spec: &Spec, root: &Path) -> Result<bool> {
-    let process = spec.process().as_ref().context("the spec has no process")?;
-    let found = guest::resolve(process, &|path| lookup::open(spec, root, path));
-    Ok(matches!(found, Ok(Entrypoint::Wasm { .. })))
+fn process_of(spec: &Spec) -> Result<&Process> {
+    spec.process().as_ref().context("the spec has no process")
 }
 
 /// runc makes a working directory that does not exist.

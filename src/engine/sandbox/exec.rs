@@ -19,7 +19,7 @@ use oci_spec::runtime::{Process, Spec};
 use wasmedge_shim_protocol::{Exec, Failure, FailureKind, Location, Reply};
 
 use super::{
-    cgroup, handover, namespaces,
+    cgroup, handover, lookup, namespaces, native_code,
     state::{Init, Record, State},
     translate,
 };
@@ -42,7 +42,7 @@ pub fn exec(location: &Location, request: &Exec, process: OwnedFd, stdio: [Owned
         return Err(Failure::new(FailureKind::FailedPrecondition, cause));
     }
     let stdio = (!request.terminal).then_some(stdio);
-    let started = parse(process).and_then(|process| start(&record, init, process, stdio));
+    let started = parse(process).and_then(|process| start(location, &record, init, process, stdio));
     started.map_err(|error| Failure::internal(format!("{error:#}")))
 }
 
@@ -53,6 +53,7 @@ fn parse(file: OwnedFd) -> Result<Process> {
 }
 
 fn start(
+    location: &Location,
     record: &Record,
     init: Init,
     mut process: Process,
@@ -65,15 +66,23 @@ fn start(
     inherit(&mut process, &spec);
     translate::spell_out_capabilities(&mut process);
     let proc = File::open("/proc").context("cannot open /proc")?;
-    let sandbox = Sandbox {
+    let native = match lookup::module(&process, &|path| lookup::open_in(init.pid, path)) {
+        Some(file) => native_code::obtain(location, &record.aot, file)?,
+        None => None,
+    };
+    let native = native.map(|file| native_code::Detached::new(&file, &record.aot)).transpose()?;
+    let mut sandbox = Sandbox {
         limits: Limits { memory: record.memory },
         apparmor_profile: process.apparmor_profile().clone().filter(|profile| !profile.is_empty()),
         proc: proc.as_raw_fd(),
+        native: None,
     };
     limit(&process, &spec)?;
     cgroup::enter(&record.cgroups, init.pid).context("cannot enter the container's cgroup")?;
     namespaces::join(init.pid).context("cannot enter the container's namespaces")?;
     translate::set_home(&mut process, &passwd().unwrap_or_default());
+    let shown = native.map(native_code::Detached::show).transpose()?.flatten();
+    sandbox.native = shown.as_ref().map(|shown| shown.native.clone());
     let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
     spawn(Tenant { process, seccomp, sandbox, for_module: record.module, stdio })
 }

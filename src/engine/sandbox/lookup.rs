@@ -12,7 +12,9 @@ use nix::{
     fcntl::{OFlag, OpenHow, ResolveFlag, openat2},
     sys::stat::Mode,
 };
-use oci_spec::runtime::{Mount, Spec};
+use oci_spec::runtime::{Mount, Process, Spec};
+
+use crate::guest::{self, Entrypoint};
 
 /// Opens `path`, absolute in the container, for reading: in the bind mount that covers it, else in the root
 /// filesystem at `root`. Links are followed as they would be inside.
@@ -29,6 +31,20 @@ pub fn open(spec: &Spec, root: &Path, path: &Path) -> io::Result<File> {
     };
     let rest = path.strip_prefix(mount.destination()).unwrap_or(Path::new(""));
     if rest.as_os_str().is_empty() { File::open(source) } else { open_below(&source, rest) }
+}
+
+/// Opens `path`, absolute in the container, whose init is process `pid`.
+pub fn open_in(pid: i32, path: &Path) -> io::Result<File> {
+    open_below(Path::new(&format!("/proc/{pid}/root")), path.strip_prefix("/").unwrap_or(path))
+}
+
+/// The file of the module that `process` is to run, if it is one. A program that cannot be found is left to the lookup
+/// inside, which sees links across mounts too.
+pub fn module(process: &Process, open: &dyn Fn(&Path) -> io::Result<File>) -> Option<File> {
+    match guest::resolve(process, open) {
+        Ok(Entrypoint::Wasm { path, .. }) => open(&path).ok(),
+        _ => None,
+    }
 }
 
 fn bind_source(mount: &Mount) -> Option<PathBuf> {

@@ -13,6 +13,7 @@ mod hooks;
 mod lookup;
 mod mounts;
 mod namespaces;
+mod native_code;
 mod start;
 mod state;
 mod translate;

@@ -53,6 +53,11 @@ pub fn join(pid: i32) -> Result<()> {
     Ok(())
 }
 
+/// Enters the mount namespace of the process behind `pidfd`.
+pub fn enter_mounts(pidfd: &Pidfd) -> Result<()> {
+    setns(pidfd, CloneFlags::CLONE_NEWNS).context("cannot enter the container's mount namespace")
+}
+
 /// Enters the mount namespace `node` again, which may be where this process is.
 pub fn go_back(node: &fs::File) -> Result<()> {
     setns(node, CloneFlags::CLONE_NEWNS).context("cannot go back to the node's mount namespace")?;

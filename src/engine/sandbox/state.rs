@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use wasmedge_shim_protocol::{ContainerKey, Location, ensure_private_dir};
+use wasmedge_shim_protocol::{Aot, ContainerKey, Location, ensure_private_dir};
 
 /// libcontainer's start socket, in its own directory.
 const NOTIFY_SOCKET: &str = "notify.sock";
@@ -39,6 +39,8 @@ pub struct Record {
     pub module: bool,
     /// Its memory limit, in bytes.
     pub memory: Option<u64>,
+    /// How its modules get native code.
+    pub aot: Aot,
     /// Whether there are hooks to run after its start or its end.
     pub late_hooks: bool,
 }

@@ -1,52 +1,21 @@
 //! WasmEdge's ahead-of-time compiler. It parses what it is given with all of LLVM behind it: to be called in a process
-//! that has nothing to lose, see `compile`.
+//! that has nothing to lose, see `aot`.
 
 use std::{ffi::CString, os::unix::ffi::OsStrExt, path::Path};
 
+use wasmedge_shim_protocol::Optimization;
 use wasmedge_sys::ffi;
 
 use super::{config::Config, diagnostics, program};
 
-/// How much work goes into the native code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Optimization {
-    /// None: compiles fastest.
-    O0,
-    /// Some.
-    O1,
-    /// The usual.
-    O2,
-    /// All.
-    O3,
-    /// Small.
-    Os,
-    /// Smallest.
-    Oz,
-}
-
-impl Optimization {
-    /// From the letter after `-O`.
-    pub fn from_letter(letter: &str) -> Option<Self> {
-        Some(match letter {
-            "0" => Self::O0,
-            "1" => Self::O1,
-            "2" => Self::O2,
-            "3" => Self::O3,
-            "s" => Self::Os,
-            "z" => Self::Oz,
-            _ => return None,
-        })
-    }
-
-    fn level(self) -> ffi::WasmEdge_CompilerOptimizationLevel {
-        match self {
-            Self::O0 => ffi::WasmEdge_CompilerOptimizationLevel_O0,
-            Self::O1 => ffi::WasmEdge_CompilerOptimizationLevel_O1,
-            Self::O2 => ffi::WasmEdge_CompilerOptimizationLevel_O2,
-            Self::O3 => ffi::WasmEdge_CompilerOptimizationLevel_O3,
-            Self::Os => ffi::WasmEdge_CompilerOptimizationLevel_Os,
-            Self::Oz => ffi::WasmEdge_CompilerOptimizationLevel_Oz,
-        }
+fn level(optimization: Optimization) -> ffi::WasmEdge_CompilerOptimizationLevel {
+    match optimization {
+        Optimization::O0 => ffi::WasmEdge_CompilerOptimizationLevel_O0,
+        Optimization::O1 => ffi::WasmEdge_CompilerOptimizationLevel_O1,
+        Optimization::O2 => ffi::WasmEdge_CompilerOptimizationLevel_O2,
+        Optimization::O3 => ffi::WasmEdge_CompilerOptimizationLevel_O3,
+        Optimization::Os => ffi::WasmEdge_CompilerOptimizationLevel_Os,
+        Optimization::Oz => ffi::WasmEdge_CompilerOptimizationLevel_Oz,
     }
 }
 
@@ -63,7 +32,7 @@ pub fn compile(module: &[u8], optimization: Optimization, output: &Path) -> Resu
     diagnostics::clear();
     // SAFETY: the compiler reads the bytes and the path during the call only; each context is deleted once.
     let result = unsafe {
-        ffi::WasmEdge_ConfigureCompilerSetOptimizationLevel(config.as_ptr(), optimization.level());
+        ffi::WasmEdge_ConfigureCompilerSetOptimizationLevel(config.as_ptr(), level(optimization));
         ffi::WasmEdge_ConfigureCompilerSetOutputFormat(config.as_ptr(), ffi::WasmEdge_CompilerOutputFormat_Native);
         let compiler = ffi::WasmEdge_CompilerCreate(config.as_ptr());
         let result =

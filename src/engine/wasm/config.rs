@@ -44,9 +44,17 @@ impl Config {
             ffi::WasmEdge_ConfigureRemoveProposal(config, ffi::WasmEdge_Proposal_ExceptionHandling);
             ffi::WasmEdge_ConfigureRemoveProposal(config, ffi::WasmEdge_Proposal_Memory64);
             ffi::WasmEdge_ConfigureRemoveProposal(config, ffi::WasmEdge_Proposal_Component);
-            ffi::WasmEdge_ConfigureSetForceInterpreter(config, true);
+            ffi::WasmEdge_ConfigureSetRunMode(config, ffi::WasmEdge_RunMode_Interpreter);
             Self(config)
         }
+    }
+
+    /// The same for native code that our own compiler wrote.
+    pub fn native() -> Self {
+        let config = Self::new();
+        // SAFETY: as in `new`.
+        unsafe { ffi::WasmEdge_ConfigureSetRunMode(config.0, ffi::WasmEdge_RunMode_AOT) };
+        config
     }
 
     /// The context, valid as long as `self`.

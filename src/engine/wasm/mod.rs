@@ -11,7 +11,7 @@ mod program;
 mod sections;
 mod wasi;
 
-pub use compiler::{Optimization, compile};
+pub use compiler::compile;
 pub use config::Limits;
 pub use program::{Ending, Program};
 pub use sections::{Kind, classify};

@@ -1,5 +1,7 @@
 //! A loaded module: checked when the container is created, run when it is started.
 
+use std::ffi::CStr;
+
 use wasmedge_sys::ffi;
 
 use super::{
@@ -33,13 +35,30 @@ impl Program {
     /// # Errors
     /// One line that names the cause.
     pub fn load(bytes: &[u8], function: &str, limits: &Limits) -> Result<Self, String> {
-        diagnostics::install();
         refuse_what_is_no_module(bytes)?;
-        let config = Config::new();
+        Self::check(Config::new(), function, initial_memory(bytes), limits, |config| parse(config, bytes))
+    }
+
+    /// The same from a shared library that our own compiler made of `bytes`, at `path`. It is linked into this process,
+    /// which must have no more rights than the guest.
+    ///
+    /// # Errors
+    /// As those of [`Self::load`].
+    pub fn load_native(path: &CStr, bytes: &[u8], function: &str, limits: &Limits) -> Result<Self, String> {
+        Self::check(Config::native(), function, initial_memory(bytes), limits, |config| parse_file(config, path))
+    }
+
+    fn check(
+        config: Config,
+        function: &str,
+        needed: u64,
+        limits: &Limits,
+        parse: impl FnOnce(&Config) -> Result<*mut ffi::WasmEdge_ASTModuleContext, String>,
+    ) -> Result<Self, String> {
+        diagnostics::install();
         let before = heap_in_use();
-        let module = parse(&config, bytes)?;
+        let module = parse(&config)?;
         let bound = limits.data().saturating_sub(heap_in_use().saturating_sub(before));
-        let needed = initial_memory(bytes);
         if needed > bound {
             return Err(format!(
                 "it needs {} MiB of memory to start with, the container's limit leaves {} MiB",
@@ -179,6 +198,20 @@ fn parse(config: &Config, bytes: &[u8]) -> Result<*mut ffi::WasmEdge_ASTModuleCo
     let result = unsafe {
         let loader = ffi::WasmEdge_LoaderCreate(config.as_ptr());
         let result = ffi::WasmEdge_LoaderParseFromBuffer(loader, &raw mut module, bytes.as_ptr(), size);
+        ffi::WasmEdge_LoaderDelete(loader);
+        result
+    };
+    check(result)?;
+    Ok(module)
+}
+
+fn parse_file(config: &Config, path: &CStr) -> Result<*mut ffi::WasmEdge_ASTModuleContext, String> {
+    diagnostics::clear();
+    let mut module = std::ptr::null_mut();
+    // SAFETY: the loader reads the path during the call only.
+    let result = unsafe {
+        let loader = ffi::WasmEdge_LoaderCreate(config.as_ptr());
+        let result = ffi::WasmEdge_LoaderParseFromFile(loader, &raw mut module, path.as_ptr());
         ffi::WasmEdge_LoaderDelete(loader);
         result
     };

@@ -25,6 +25,9 @@ const FOLDERS: [(&str, usize); 4] = [
     ("/sys/class/net", 1),
 ];
 
+/// What comes and goes with the cache of native code, which outlives containers.
+const CACHE: (&str, &str) = ("wasmedge-aot", "/run/containerd-shim-wasmedge/aot");
+
 /// The node at one moment: how many there are of each thing, with what tells them apart.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -105,7 +108,7 @@ impl Snapshot {
         let me = std::process::id().cast_signed();
         let mut networks = Vec::new();
         for process in Process::all() {
-            if process.pid == me || process.parent == me {
+            if process.pid == me || process.parent == me || process.name == CACHE.0 {
                 continue;
             }
             let kind = if process.state == 'Z' { "zombie" } else { "process" };
@@ -139,6 +142,9 @@ impl Snapshot {
         let Ok(entries) = fs::read_dir(folder) else { return };
         for entry in entries.flatten() {
             let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+            if path == Path::new(CACHE.1) {
+                continue;
+            }
             let kind_name = match kind {
                 kind if kind.is_dir() => "directory",
                 kind if kind.is_socket() => "socket",

@@ -1,6 +1,7 @@
 //! The end-to-end tests. Each module is an area, each test's name says what is true.
 #![allow(missing_docs)]
 
+mod aot;
 mod containerd;
 mod cri;
 mod docker;

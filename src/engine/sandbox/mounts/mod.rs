@@ -1,6 +1,6 @@
 //! What is mounted for a container: its root filesystem, and sources of mounts that libcontainer cannot open itself.
 
-mod detached;
+pub mod detached;
 mod options;
 pub mod propagation;
 pub mod rootfs;

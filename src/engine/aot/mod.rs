@@ -1,0 +1,112 @@
+//! Native code for modules, compiled ahead of time: a cache on disk, and the processes that fill it.
+//!
+//! One module is compiled once per node and engine, however many containers ask: without optimization first, which is
+//! soon done, and then as it was asked for, in the background. The compiler is a process without privileges; what it
+//! wrote is sealed with a checksum and run by containers only, never by what serves them.
+
+mod builder;
+mod compiler;
+mod identity;
+mod process;
+mod sealed;
+mod store;
+
+use std::{
+    fs::File,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use wasmedge_shim_protocol::{Aot, AotPolicy, Optimization};
+
+pub use builder::is_running as compiling;
+pub use compiler::{compile_apart, write_atomically};
+pub use identity::warm_up;
+pub use store::{Entry, Key, Store};
+
+/// How often somebody who waits for native code looks for it.
+const POLL: Duration = Duration::from_millis(2);
+
+/// Native code for `module` as `aot` wants it; `None` where it is to be interpreted.
+///
+/// # Errors
+/// Only with [`AotPolicy::Require`]: why there is no native code.
+pub fn obtain(store: &Store, aot: &Aot, module: &[u8]) -> Result<Option<File>, String> {
+    if aot.policy == AotPolicy::Off {
+        return Ok(None);
+    }
+    let key = Key::of(module);
+    if let Some(native) = store.get(&key, aot.level) {
+        return Ok(Some(native));
+    }
+    let found = match aot.policy {
+        AotPolicy::Tiered => in_tiers(store, aot, &key, module),
+        _ => at_once(store, aot, &key, module),
+    };
+    match found {
+        Err(cause) if aot.policy == AotPolicy::Require => Err(cause),
+        Err(cause) => {
+            log::warn!("module {} is interpreted: {cause}", key.module);
+            Ok(None)
+        }
+        Ok(found) => Ok(found),
+    }
+}
+
+/// Lets `module` be compiled as `aot` says, without waiting for it.
+///
+/// # Errors
+/// Why that is not possible.
+pub fn obtain_in_background(store: &Store, aot: &Aot, key: &Key, module: &[u8]) -> Result<(), String> {
+    store.set_failure(key, None);
+    start(store, key, module, &[aot.level])
+}
+
+fn in_tiers(store: &Store, aot: &Aot, key: &Key, module: &[u8]) -> Result<Option<File>, String> {
+    let quick = store.get(key, Optimization::O0);
+    if store.failure(key).is_some() {
+        return Ok(quick);
+    }
+    let levels = [Optimization::O0, aot.level];
+    start(store, key, module, if quick.is_some() { &levels[1..] } else { &levels })?;
+    if quick.is_some() {
+        return Ok(quick);
+    }
+    let deadline = Instant::now() + Duration::from_millis(aot.wait_millis.into());
+    wait(store, key, &levels, Some(deadline))
+}
+
+fn at_once(store: &Store, aot: &Aot, key: &Key, module: &[u8]) -> Result<Option<File>, String> {
+    // Somebody wants it badly: it is tried again.
+    obtain_in_background(store, aot, key, module)?;
+    match wait(store, key, &[aot.level], None)? {
+        Some(native) => Ok(Some(native)),
+        // Another container's compilation to another level was under way, or the compiler was killed.
+        None => {
+            start(store, key, module, &[aot.level])?;
+            wait(store, key, &[aot.level], None)?.map(Some).ok_or_else(|| "its compiler was killed".to_owned())
+        }
+    }
+}
+
+fn start(store: &Store, key: &Key, module: &[u8], levels: &[Optimization]) -> Result<(), String> {
+    builder::start(store, key, module, levels).map_err(|error| format!("cannot start the compiler: {error}"))
+}
+
+/// Waits for one of `levels` while somebody compiles.
+fn wait(store: &Store, key: &Key, levels: &[Optimization], until: Option<Instant>) -> Result<Option<File>, String> {
+    loop {
+        // In this order: what has ended has left what it made.
+        let running = builder::is_running(store, key);
+        if let Some(native) = levels.iter().rev().find_map(|level| store.get(key, *level)) {
+            return Ok(Some(native));
+        }
+        if let Some(cause) = store.failure(key) {
+            return Err(cause);
+        }
+        if !running || until.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Ok(None);
+        }
+        sleep(POLL);
+    }
+}

@@ -1,0 +1,345 @@
+//! The cache's files: `DIRECTORY/ENGINE/MODULE-LEVEL.so`, for root only, replaced as a whole and sealed.
+//!
+//! What a checksum was found right for is remembered until the file changes or the node starts again: a crash may
+//! leave a file of which the disk has only a part.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use nix::sys::{stat::futimens, time::TimeSpec};
+use sha2::{Digest, Sha256};
+use wasmedge_shim_protocol::{Location, Optimization, ensure_private_dir};
+
+use super::{identity, sealed};
+
+/// Survives a reboot.
+const DIRECTORY: &str = "/var/lib/containerd-shim-wasmedge/aot";
+
+/// How long a module that could not be compiled is not tried again.
+const RETRY: Duration = Duration::from_secs(600);
+
+/// After which time what a killed compilation left is removed.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
+/// A module and the engine that it is compiled for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    engine: String,
+    /// SHA-256 in hexadecimal digits.
+    pub module: String,
+}
+
+impl Key {
+    /// Of a module for this engine.
+    pub fn of(module: &[u8]) -> Self {
+        Self { engine: identity::engine().to_owned(), module: identity::hex(&Sha256::digest(module)) }
+    }
+
+    /// The same in one word.
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.engine, self.module)
+    }
+}
+
+/// Compiled code in the cache.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    path: PathBuf,
+    /// What it was compiled for: the digits of [`identity::engine`].
+    pub engine: String,
+    /// Module and level, as in the file's name.
+    pub name: String,
+    /// Bytes on disk.
+    pub size: u64,
+    /// When it was last used or made.
+    pub used: SystemTime,
+}
+
+impl Entry {
+    /// Whether this engine can use it.
+    pub fn is_current(&self) -> bool {
+        self.engine == identity::engine()
+    }
+}
+
+/// The cache.
+#[derive(Debug, Clone)]
+pub struct Store {
+    directory: PathBuf,
+    notes: PathBuf,
+    /// Most bytes that it may take.
+    size: u64,
+}
+
+impl Store {
+    /// The node's, of at most `size` bytes.
+    pub fn new(location: &Location, size: u64) -> Self {
+        Self { directory: DIRECTORY.into(), notes: location.aot(), size }
+    }
+
+    fn path(&self, key: &Key, level: Optimization) -> PathBuf {
+        self.directory.join(&key.engine).join(format!("{}-{level}.so", key.module))
+    }
+
+    /// A file about `key` that a reboot removes.
+    pub fn note(&self, kind: &str, key: &Key) -> io::Result<PathBuf> {
+        ensure_private_dir(&self.notes)?;
+        Ok(self.notes.join(format!("{kind}-{}", key.name())))
+    }
+
+    /// Native code for `key`, open for reading. What is damaged, or not root's alone, is removed.
+    pub fn get(&self, key: &Key, level: Optimization) -> Option<File> {
+        let path = self.path(key, level);
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path).ok()?;
+        match self.trust(file, &path) {
+            Ok(file) => Some(file),
+            Err(error) => {
+                log::warn!("{} is not used and removed: {error}", path.display());
+                remove(&path);
+                None
+            }
+        }
+    }
+
+    /// `file` if it is sound.
+    fn trust(&self, mut file: File, path: &Path) -> io::Result<File> {
+        let meta = file.metadata()?;
+        let of_root = meta.is_file() && meta.uid() == nix::unistd::geteuid().as_raw() && meta.mode() & 0o022 == 0;
+        if !of_root {
+            return Err(io::Error::other("others than root can write to it"));
+        }
+        let known = self.verified(path);
+        let state = state(&meta);
+        if fs::read_to_string(&known).is_ok_and(|text| text == state) {
+            // By its time the least recently used is found; without, it is just older.
+            let _ =
+                File::open(&known).and_then(|note| Ok(futimens(&note, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW)?));
+            return Ok(file);
+        }
+        sealed::check(&mut file, &seal_name(path))?;
+        // Without it the next start checks again.
+        let _ = ensure_private_dir(&self.notes).and_then(|()| fs::write(&known, state));
+        Ok(file)
+    }
+
+    /// Checks an entry, whatever is known of it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn verify(&self, entry: &Entry) -> io::Result<()> {
+        remove(&self.verified(&entry.path));
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&entry.path)?;
+        self.trust(file, &entry.path).map(drop)
+    }
+
+    fn verified(&self, path: &Path) -> PathBuf {
+        self.notes.join(format!("verified-{}", seal_name(path).replace('/', "-")))
+    }
+
+    /// Takes native code in, and makes room for it.
+    pub fn put(&self, key: &Key, level: Optimization, native: &mut File) -> io::Result<()> {
+        let path = self.path(key, level);
+        let directory = path.parent().unwrap_or(&self.directory);
+        ensure_private_dir(&self.directory)?;
+        ensure_private_dir(directory)?;
+        let temporary = directory.join(format!("{}-{level}.{}", key.module, std::process::id()));
+        let written = File::create(&temporary).and_then(|mut file| {
+            sealed::write(native, &seal_name(&path), &mut file)?;
+            // Containers' users read it, through a descriptor.
+            file.set_permissions(Permissions::from_mode(0o444))?;
+            fs::rename(&temporary, &path)
+        });
+        if written.is_err() {
+            remove(&temporary);
+        }
+        written?;
+        self.prune(self.size, Some(&path));
+        Ok(())
+    }
+
+    /// Why `key` could not be compiled, some time ago.
+    pub fn failure(&self, key: &Key) -> Option<String> {
+        let note = self.note("failed", key).ok()?;
+        let age = fs::metadata(&note).and_then(|meta| meta.modified()).ok()?.elapsed().unwrap_or_default();
+        if age > RETRY { None } else { fs::read_to_string(note).ok() }
+    }
+
+    /// Remembers that, or with `None`, that it could.
+    pub fn set_failure(&self, key: &Key, cause: Option<&str>) {
+        let Ok(note) = self.note("failed", key) else { return };
+        match cause {
+            // Without it the next start tries again.
+            Some(cause) => drop(fs::write(note, cause)),
+            None => remove(&note),
+        }
+    }
+
+    /// Everything in the cache, the least recently used first.
+    pub fn entries(&self) -> Vec<Entry> {
+        let mut entries: Vec<_> = self.files().filter_map(|path| self.entry(path)).collect();
+        entries.sort_by_key(|entry| entry.used);
+        entries
+    }
+
+    fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let engines = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let files = engines.flat_map(|engine| fs::read_dir(engine.path()).into_iter().flatten().flatten());
+        files.map(|file| file.path())
+    }
+
+    fn entry(&self, path: PathBuf) -> Option<Entry> {
+        let name = path.file_name()?.to_str()?.strip_suffix(".so")?.to_owned();
+        let engine = path.parent()?.file_name()?.to_str()?.to_owned();
+        let meta = fs::symlink_metadata(&path).ok()?;
+        let used = fs::metadata(self.verified(&path)).and_then(|meta| meta.modified()).ok();
+        let used = meta.modified().ok()?.max(used.unwrap_or(SystemTime::UNIX_EPOCH));
+        Some(Entry { engine, name, size: meta.len(), used, path })
+    }
+
+    /// Removes what was used longest ago until no more than `size` bytes are left, but not `keep`; and what killed
+    /// compilations left. How many bytes were removed.
+    pub fn prune(&self, size: u64, keep: Option<&Path>) -> u64 {
+        for path in self.files().filter(|path| path.extension().is_none_or(|extension| extension != "so")) {
+            let age = fs::symlink_metadata(&path).and_then(|meta| meta.modified()).map(|time| time.elapsed());
+            if age.is_ok_and(|age| age.is_ok_and(|age| age > ABANDONED)) {
+                remove(&path);
+            }
+        }
+        let entries = self.entries();
+        let mut total: u64 = entries.iter().map(|entry| entry.size).sum();
+        let mut removed = 0;
+        for entry in entries {
+            if total <= size {
+                break;
+            }
+            if keep == Some(&entry.path) {
+                continue;
+            }
+            self.remove(&entry);
+            total -= entry.size;
+            removed += entry.size;
+        }
+        removed
+    }
+
+    /// Removes one entry. Containers that run it keep it.
+    pub fn remove(&self, entry: &Entry) {
+        remove(&self.verified(&entry.path));
+        remove(&entry.path);
+        if let Some(engine) = entry.path.parent() {
+            // Fails while there are others.
+            let _ = fs::remove_dir(engine);
+        }
+    }
+}
+
+/// What the seal names: the last two components.
+fn seal_name(path: &Path) -> String {
+    let last = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    format!("{}/{}", path.parent().map(last).unwrap_or_default(), last(path))
+}
+
+/// Changes with every change of the file.
+fn state(meta: &fs::Metadata) -> String {
+    format!("{} {} {} {}.{:09}", meta.dev(), meta.ino(), meta.len(), meta.ctime(), meta.ctime_nsec())
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        log::warn!("cannot remove {}: {error}", path.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scene() -> (tempfile::TempDir, Store) {
+        let top = tempfile::tempdir().unwrap();
+        let store = Store { directory: top.path().join("cache"), notes: top.path().join("notes"), size: 10_000 };
+        (top, store)
+    }
+
+    fn put(store: &Store, module: &[u8], size: usize) -> Key {
+        let key = Key::of(module);
+        store.put(&key, Optimization::O2, &mut content(&vec![7; size])).unwrap();
+        key
+    }
+
+    fn content(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, bytes).unwrap();
+        io::Seek::rewind(&mut file).unwrap();
+        file
+    }
+
+    #[test]
+    fn what_was_put_in_is_found_at_its_level_only() {
+        let (_top, store) = scene();
+        let key = put(&store, b"a", 100);
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut store.get(&key, Optimization::O2).unwrap(), &mut bytes).unwrap();
+        assert_eq!(bytes[..100], [7; 100]);
+        assert!(store.get(&key, Optimization::O0).is_none());
+        assert!(store.get(&Key::of(b"b"), Optimization::O2).is_none());
+        let other = Key { engine: "0123456789abcdef".into(), ..key };
+        assert!(store.get(&other, Optimization::O2).is_none(), "of another engine");
+    }
+
+    #[test]
+    fn what_was_changed_exchanged_or_opened_to_others_is_removed() {
+        let (_top, store) = scene();
+        let change: [&dyn Fn(&Path, &Path); 3] = [
+            &|path, _| fs::write(path, "other").unwrap(),
+            &|path, other| fs::rename(other, path).unwrap(),
+            &|path, _| fs::set_permissions(path, Permissions::from_mode(0o646)).unwrap(),
+        ];
+        for change in change {
+            let (key, other) = (put(&store, b"a", 100), put(&store, b"b", 100));
+            assert!(store.get(&key, Optimization::O2).is_some());
+            let path = store.path(&key, Optimization::O2);
+            change(&path, &store.path(&other, Optimization::O2));
+            assert!(store.get(&key, Optimization::O2).is_none());
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_makes_room() {
+        let (_top, store) = scene();
+        let keys: Vec<Key> = [b"a", b"b", b"c"]
+            .iter()
+            .map(|module| {
+                let key = put(&store, *module, 3000);
+                std::thread::sleep(Duration::from_millis(20));
+                key
+            })
+            .collect();
+        // The first is used again: now the second is the oldest.
+        assert!(store.get(&keys[0], Optimization::O2).is_some());
+        let last = put(&store, b"d", 3000);
+        let there: Vec<bool> =
+            keys.iter().chain([&last]).map(|key| store.get(key, Optimization::O2).is_some()).collect();
+        assert_eq!(there, [true, false, true, true]);
+        put(&store, b"larger than the cache", 20_000);
+        assert_eq!(store.entries().len(), 1, "what was made last stays");
+    }
+
+    #[test]
+    fn a_failure_is_remembered_until_it_is_taken_back() {
+        let (_top, store) = scene();
+        let key = Key::of(b"a");
+        assert_eq!(store.failure(&key), None);
+        store.set_failure(&key, Some("no luck"));
+        assert_eq!(store.failure(&key).as_deref(), Some("no luck"));
+        store.set_failure(&key, None);
+        assert_eq!(store.failure(&key), None);
+    }
+}
