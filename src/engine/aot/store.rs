@@ -261,6 +261,9 @@ fn remove(path: &Path) {
 mod tests {
     use super::*;
 
+    /// What happens to an entry, by its path and that of another.
+    type Change = fn(&Path, &Path);
+
     fn scene() -> (tempfile::TempDir, Store) {
         let top = tempfile::tempdir().unwrap();
         let store = Store { directory: top.path().join("cache"), notes: top.path().join("notes"), size: 10_000 };
@@ -296,12 +299,12 @@ mod tests {
     #[test]
     fn what_was_changed_exchanged_or_opened_to_others_is_removed() {
         let (_top, store) = scene();
-        let change: [&dyn Fn(&Path, &Path); 3] = [
-            &|path, _| fs::write(path, "other").unwrap(),
-            &|path, other| fs::rename(other, path).unwrap(),
-            &|path, _| fs::set_permissions(path, Permissions::from_mode(0o646)).unwrap(),
+        let changes: [Change; 3] = [
+            |path, _| fs::write(path, "other").unwrap(),
+            |path, other| fs::rename(other, path).unwrap(),
+            |path, _| fs::set_permissions(path, Permissions::from_mode(0o646)).unwrap(),
         ];
-        for change in change {
+        for change in changes {
             let (key, other) = (put(&store, b"a", 100), put(&store, b"b", 100));
             assert!(store.get(&key, Optimization::O2).is_some());
             let path = store.path(&key, Optimization::O2);

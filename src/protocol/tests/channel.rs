@@ -26,14 +26,14 @@ fn mount() -> impl Strategy<Value = RootfsMount> {
 }
 
 fn create() -> impl Strategy<Value = Create> {
-    (key(), ".{1,80}", prop::collection::vec(mount(), 0..5), any::<[bool; 6]>()).prop_map(
-        |(key, bundle, rootfs, [stdin, stdout, stderr, terminal, systemd_cgroup, no_pivot_root])| Create {
+    (key(), ".{1,80}", prop::collection::vec(mount(), 0..5), any::<[bool; 6]>(), any::<u32>()).prop_map(
+        |(key, bundle, rootfs, [stdin, stdout, stderr, terminal, systemd_cgroup, no_pivot_root], wait_millis)| Create {
             key,
             bundle: bundle.into(),
             rootfs,
             stdio: StdioPresence { stdin, stdout, stderr },
             terminal,
-            options: SandboxOptions { systemd_cgroup, no_pivot_root },
+            options: SandboxOptions { systemd_cgroup, no_pivot_root, aot: Aot { wait_millis, ..Aot::default() } },
         },
     )
 }

@@ -16,6 +16,9 @@ use e2e::{
 };
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+/// What a disk may do to a file's content.
+type Damage = fn(&mut Vec<u8>);
+
 const CACHE: &str = "/var/lib/containerd-shim-wasmedge/aot";
 
 /// A module that no container of this node has run before.
@@ -152,8 +155,7 @@ fn what_is_damaged_never_runs_and_is_made_anew() {
     hello();
     let native = module.wait_for_native("O2");
     let whole = fs::read(&native).unwrap();
-    let damages: [&dyn Fn(&mut Vec<u8>); 3] =
-        [&|bytes| bytes.truncate(bytes.len() / 2), &|bytes| bytes[4000] ^= 1, &|bytes| bytes.clear()];
+    let damages: [Damage; 3] = [|bytes| bytes.truncate(bytes.len() / 2), |bytes| bytes[4000] ^= 1, Vec::clear];
     for (index, damage) in damages.iter().enumerate() {
         let mut bytes = whole.clone();
         damage(&mut bytes);
