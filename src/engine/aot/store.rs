@@ -122,6 +122,7 @@ impl Store {
             return Ok(file);
         }
         sealed::check(&mut file, &seal_name(path))?;
+        io::Seek::rewind(&mut file)?;
         // Without it the next start checks again.
         let _ = ensure_private_dir(&self.notes).and_then(|()| fs::write(&known, state));
         Ok(file)
