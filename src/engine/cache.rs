@@ -13,7 +13,10 @@ use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
 use lexopt::{Arg, Parser, ValueExt};
 use wasmedge_shim_protocol::{Aot, AotPolicy, Location, Optimization};
 
-use crate::aot::{Entry, Key, Store, compiling, obtain_in_background};
+use crate::{
+    aot::{Entry, Key, Store, compiling, obtain_in_background},
+    compile::optimization_of,
+};
 
 /// What the optimizing compiler gets through, in bytes a second: for the bar only.
 const PACE: u64 = 500_000;
@@ -95,11 +98,7 @@ fn warm(store: &Store, mut parser: Parser) -> Result<ExitCode> {
     let (mut level, mut files) = (Optimization::O2, Vec::new());
     while let Some(arg) = parser.next()? {
         match arg {
-            Arg::Short('O') => {
-                let letter = parser.value()?.string()?;
-                level =
-                    format!("O{letter}").parse().map_err(|()| anyhow!("-O{letter}: 0, 1, 2, 3, s or z is expected"))?;
-            }
+            Arg::Short('O') => level = optimization_of(&mut parser)?,
             Arg::Value(file) => files.push(PathBuf::from(file)),
             other => return Err(other.unexpected().into()),
         }

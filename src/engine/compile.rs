@@ -1,12 +1,17 @@
 //! `wasmedge-engine compile`: a module to native code in a file.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use lexopt::{Arg, Parser, ValueExt};
 use wasmedge_shim_protocol::Optimization;
 
-use crate::aot::{compile_apart, write_atomically};
+use crate::aot::compile_apart;
 
 /// Parses the arguments and compiles.
 pub fn command(mut parser: Parser) -> Result<ExitCode> {
@@ -14,12 +19,7 @@ pub fn command(mut parser: Parser) -> Result<ExitCode> {
     let mut paths = Vec::new();
     while let Some(arg) = parser.next()? {
         match arg {
-            Arg::Short('O') => {
-                let letter = parser.value()?.string()?;
-                optimization = format!("O{letter}")
-                    .parse()
-                    .map_err(|()| anyhow::anyhow!("-O{letter}: 0, 1, 2, 3, s or z is expected"))?;
-            }
+            Arg::Short('O') => optimization = optimization_of(&mut parser)?,
             Arg::Value(path) => paths.push(PathBuf::from(path)),
             other => return Err(other.unexpected().into()),
         }
@@ -29,4 +29,26 @@ pub fn command(mut parser: Parser) -> Result<ExitCode> {
     let native = compile_apart(&bytes, optimization).with_context(|| format!("cannot compile {}", module.display()))?;
     write_atomically(native, output).with_context(|| format!("cannot write {}", output.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What stands behind `-O`.
+pub fn optimization_of(parser: &mut Parser) -> Result<Optimization> {
+    let letter = parser.value()?.string()?;
+    format!("O{letter}").parse().map_err(|()| anyhow!("-O{letter}: 0, 1, 2, 3, s or z is expected"))
+}
+
+/// Puts the file in place as a whole or not at all.
+fn write_atomically(mut content: File, path: &Path) -> Result<()> {
+    let name = path.file_name().context("it has no file name")?.to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = File::create(&temporary).and_then(|mut file| {
+        io::copy(&mut content, &mut file)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    });
+    if written.is_err() {
+        // The error that matters is the one of writing.
+        let _ = fs::remove_file(&temporary);
+    }
+    Ok(written?)
 }

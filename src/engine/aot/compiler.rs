@@ -123,19 +123,3 @@ fn compile_into(module: &[u8], optimization: Optimization, directory: &Path, nat
     }
     Ok(())
 }
-
-/// Puts the file in place as a whole or not at all.
-pub fn write_atomically(mut content: File, path: &Path) -> Result<()> {
-    let name = path.file_name().context("it has no file name")?.to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = File::create(&temporary).and_then(|mut file| {
-        io::copy(&mut content, &mut file)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    });
-    if written.is_err() {
-        // The error that matters is the one of writing.
-        let _ = fs::remove_file(&temporary);
-    }
-    Ok(written?)
-}

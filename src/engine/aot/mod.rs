@@ -20,7 +20,7 @@ use std::{
 use wasmedge_shim_protocol::{Aot, AotPolicy, Optimization};
 
 pub use builder::is_running as compiling;
-pub use compiler::{compile_apart, write_atomically};
+pub use compiler::compile_apart;
 pub use identity::warm_up;
 pub use store::{Entry, Key, Store};
 
@@ -78,15 +78,15 @@ fn in_tiers(store: &Store, aot: &Aot, key: &Key, module: &[u8]) -> Result<Option
 
 fn at_once(store: &Store, aot: &Aot, key: &Key, module: &[u8]) -> Result<Option<File>, String> {
     // Somebody wants it badly: it is tried again.
-    obtain_in_background(store, aot, key, module)?;
-    match wait(store, key, &[aot.level], None)? {
-        Some(native) => Ok(Some(native)),
-        // Another container's compilation to another level was under way, or the compiler was killed.
-        None => {
-            start(store, key, module, &[aot.level])?;
-            wait(store, key, &[aot.level], None)?.map(Some).ok_or_else(|| "its compiler was killed".to_owned())
+    store.set_failure(key, None);
+    // The first time, another container's compilation to another level may have been under way.
+    for _ in 0..2 {
+        start(store, key, module, &[aot.level])?;
+        if let Some(native) = wait(store, key, &[aot.level], None)? {
+            return Ok(Some(native));
         }
     }
+    Err("its compiler was killed".to_owned())
 }
 
 fn start(store: &Store, key: &Key, module: &[u8], levels: &[Optimization]) -> Result<(), String> {

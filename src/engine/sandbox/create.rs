@@ -78,16 +78,13 @@ fn build(
         translate::set_home(process, &passwd.unwrap_or_default());
     }
     let proc = File::open("/proc").context("cannot open /proc")?;
-    let native = match lookup::module(process_of(&spec)?, &|path| lookup::open(&spec, &root, path)) {
-        Some(file) => {
-            record.aot = native_code::wanted(&request.options.aot, spec.annotations().as_ref())?;
-            Some(native_code::obtain(location, &record.aot, file)?)
-        }
-        None => None,
-    };
-    let module = native.is_some().then(|| translate::for_module(&mut spec));
-    let native =
-        native.flatten().and_then(|file| native_code::show(&mut spec, file, &record.aot).transpose()).transpose()?;
+    let (mut module, mut native) = (None, None);
+    if let Some(file) = lookup::module(process_of(&spec)?, &|path| lookup::open(&spec, &root, path)) {
+        record.aot = native_code::wanted(&request.options.aot, spec.annotations().as_ref())?;
+        let code = native_code::obtain(location, &record.aot, file)?;
+        module = Some(translate::for_module(&mut spec));
+        native = code.map_or(Ok(None), |code| native_code::show(&mut spec, code, &record.aot))?;
+    }
     cgroup::mount::replace(&mut spec).context("cannot prepare the cgroup mount")?;
     let limits = translate::limits(&spec);
     (record.module, record.memory) = (module.is_some(), limits.memory);

@@ -98,7 +98,7 @@ fn only_zombies(leader: Pid) -> bool {
 fn remove_computed_cgroup(state: &State, key: &ContainerKey, systemd_cgroup: bool) -> Result<()> {
     let Ok(text) = fs::read(state.config()) else { return Ok(()) };
     let Ok(spec) = serde_json::from_slice::<Spec>(&text) else { return Ok(()) };
-    let manager = cgroup::systemd::manager(&state.config(), &key.id, systemd_cgroup)?;
+    let manager = cgroup::systemd::manager(&spec, &key.id, systemd_cgroup)?;
     kill_members(&manager);
     manager.remove().context("cannot remove the cgroup")?;
     let rest = cgroup::mount::own_path(&spec).map_or_else(|| Ok(Vec::new()), |path| cgroup::rest_of(&path));

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use nix::{
     mount::{MntFlags, umount2},
     sys::statfs::{TMPFS_MAGIC, statfs},
@@ -56,12 +56,11 @@ pub fn obtain(location: &Location, aot: &Aot, mut file: File) -> Result<Option<F
     let mut module = Vec::new();
     file.rewind().and_then(|()| file.read_to_end(&mut module)).context("cannot read the module")?;
     let store = Store::new(location, u64::from(aot.cache_mib) << 20);
-    aot::obtain(&store, aot, &module)
-        .map_err(|cause| anyhow!("the module has no native code, which is required: {cause}"))
+    aot::obtain(&store, aot, &module).map_err(|cause| missing(&cause))
 }
 
-/// Lets the container that is made from `spec` have `file` for its creation. Where it has no `/dev` of its own, it has no
-/// native code either.
+/// Lets the container that is made from `spec` have the native code `file` for its creation. Where it has no `/dev` of
+/// its own, it has no native code either.
 ///
 /// # Errors
 /// Where it must have some.
@@ -99,10 +98,14 @@ fn native(path: PathBuf, aot: &Aot) -> Native {
 
 fn refuse<T>(aot: &Aot, cause: &str) -> Result<Option<T>> {
     if aot.policy == AotPolicy::Require {
-        bail!("the module has no native code, which is required: {cause}");
+        return Err(missing(cause));
     }
     log::warn!("a module is interpreted: {cause}");
     Ok(None)
+}
+
+fn missing(cause: &str) -> anyhow::Error {
+    anyhow!("the module has no native code, which is required: {cause}")
 }
 
 /// Native code for a program in a container that runs already.

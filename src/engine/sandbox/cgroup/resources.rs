@@ -35,7 +35,7 @@ pub struct Left {
 }
 
 /// Takes out what libcontainer must not set.
-pub fn take(spec: &mut Spec, systemd: bool) -> Left {
+pub fn take(spec: &mut Spec, by_systemd: bool) -> Left {
     let mut left = Left::default();
     let v2 = is_v2();
     let Some(linux) = spec.linux_mut() else { return left };
@@ -56,13 +56,9 @@ pub fn take(spec: &mut Spec, systemd: bool) -> Left {
         io.set_weight(None);
         resources.set_block_io(Some(io));
     }
-    if v2 && systemd {
+    if v2 && by_systemd {
         left.all = Some(resources.clone());
-        if let Some(mut cpu) = resources.cpu().clone() {
-            cpu.set_cpus(None);
-            cpu.set_mems(None);
-            resources.set_cpu(Some(cpu));
-        }
+        systemd::drop_cpuset(&mut resources);
         let unified = resources.unified().clone().unwrap_or_default();
         let unified = unified.into_iter().filter(|(file, _)| !file.starts_with("cpuset.")).collect();
         resources.set_unified(Some(unified));

@@ -16,10 +16,8 @@ const TRANSIENT: &str = "/run/systemd/transient";
 /// Largest number of a processor or memory node that is looked at.
 const LARGEST: usize = 8191;
 
-/// libcgroups' manager of the cgroup of container `id`, whose spec is the file `config`.
-pub fn manager(config: &Path, id: &str, systemd: bool) -> Result<AnyCgroupManager> {
-    let text = fs::read(config).context("cannot read the container's spec")?;
-    let spec: Spec = serde_json::from_slice(&text).context("cannot read the container's spec")?;
+/// libcgroups' manager of the cgroup of container `id`.
+pub fn manager(spec: &Spec, id: &str, systemd: bool) -> Result<AnyCgroupManager> {
     let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
     Ok(create_cgroup_manager(CgroupConfig {
         cgroup_path: path.unwrap_or_else(|| format!(":youki:{id}").into()),
@@ -28,21 +26,34 @@ pub fn manager(config: &Path, id: &str, systemd: bool) -> Result<AnyCgroupManage
     })?)
 }
 
-/// Lets systemd know new resources, lest it puts the old ones back.
-pub fn tell(config: &Path, id: &str, cgroups: &[PathBuf], resources: &LinuxResources) -> Result<()> {
-    let mut others = resources.clone();
-    if let Some(mut cpu) = resources.cpu().clone() {
-        tell_cpuset(cgroups, &cpu)?;
-        cpu.set_cpus(None);
-        cpu.set_mems(None);
-        others.set_cpu(Some(cpu));
-    }
-    let options =
-        ControllerOpt { resources: &others, disable_oom_killer: false, oom_score_adj: None, freezer_state: None };
-    manager(config, id, true)?.apply(&options).context("systemd does not take the new resources")
+fn read_spec(config: &Path) -> Result<Spec> {
+    let text = fs::read(config).context("cannot read the container's spec")?;
+    serde_json::from_slice(&text).context("cannot read the container's spec")
 }
 
-/// The same for processors and memory nodes, on cgroup v2: libcgroups sends them as a type that systemd refuses.
+/// Takes the cpuset out of what libcgroups is to tell systemd: it sends it as a type that systemd refuses.
+pub fn drop_cpuset(resources: &mut LinuxResources) {
+    if let Some(mut cpu) = resources.cpu().clone() {
+        cpu.set_cpus(None);
+        cpu.set_mems(None);
+        resources.set_cpu(Some(cpu));
+    }
+}
+
+/// Lets systemd know new resources of the container `id`, whose spec is the file `config`, lest it puts the old ones
+/// back.
+pub fn tell(config: &Path, id: &str, cgroups: &[PathBuf], resources: &LinuxResources) -> Result<()> {
+    if let Some(cpu) = resources.cpu() {
+        tell_cpuset(cgroups, cpu)?;
+    }
+    let mut others = resources.clone();
+    drop_cpuset(&mut others);
+    let options =
+        ControllerOpt { resources: &others, disable_oom_killer: false, oom_score_adj: None, freezer_state: None };
+    manager(&read_spec(config)?, id, true)?.apply(&options).context("systemd does not take the new resources")
+}
+
+/// The same for processors and memory nodes, on cgroup v2.
 ///
 /// # Errors
 /// What busctl(1) says.
@@ -82,7 +93,7 @@ pub fn end(config: &Path, id: &str, cgroups: &[PathBuf]) -> Result<()> {
     if !cgroups.iter().any(known) {
         return Ok(());
     }
-    manager(config, id, true)?.remove().context("systemd does not end the container's scope")
+    manager(&read_spec(config)?, id, true)?.remove().context("systemd does not end the container's scope")
 }
 
 /// The unit that a cgroup directory belongs to.
