@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io,
     os::fd::{AsRawFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -15,7 +15,9 @@ use wasmedge_shim_protocol::{Create, Created, Failure, FailureKind, Location, Re
 use super::{
     by_hand, cgroup,
     console::ConsoleSocket,
-    delete, devices, hooks, lookup,
+    delete, devices, hooks,
+    launch::{self, Making},
+    lookup,
     mounts::{propagation, rootfs, staging},
     namespaces, native_code,
     state::{Init, Record, State},
@@ -50,20 +52,17 @@ fn build(
     stdio: [OwnedFd; 3],
     reporter: Reporter,
 ) -> Result<(Reply, Vec<OwnedFd>)> {
+    let mut spec = load_spec(&request.bundle)?;
+    let late_hooks = spec.hooks().as_ref().is_some_and(hooks::late);
     let mut record = Record {
         bundle: request.bundle.clone(),
         systemd_cgroup: request.options.systemd_cgroup,
         worker: Init::of(std::process::id().cast_signed()),
+        // They are due after a creation that fails as well.
+        late_hooks,
         ..Record::default()
     };
     state.save(&record)?;
-    let mut spec = load_spec(&request.bundle)?;
-    let late_hooks = spec.hooks().as_ref().is_some_and(hooks::late);
-    if late_hooks {
-        // They are due after a creation that fails as well.
-        record.late_hooks = true;
-        state.save(&record)?;
-    }
     rootfs::mount_all(&request.rootfs, &request.bundle)?;
     translate::absolute_root(&mut spec, &request.bundle);
     translate::spell_out(&mut spec);
@@ -99,25 +98,18 @@ fn build(
     let user_namespace = userns::make(&mut spec)?;
     staging::stage(&mut spec, &request.bundle, user_namespace.as_ref())?;
     save_spec(&spec, &state.config())?;
-    let spec_for_hooks = match hooks::during_creation(spec.hooks().as_ref()) {
-        true => Some(hooks::Replaced::new(&request.bundle, &state.config(), &state.bundle().join("original.json"))?),
-        false => None,
-    };
-    let bundle = if spec_for_hooks.is_some() { request.bundle.as_path() } else { state.bundle() };
-    let outside = cgroup::own_membership()?;
     if let Some(by_hand) = &module {
         by_hand::before(by_hand)?;
     }
     let executor = GuestExecutor::new(sandbox, module.is_some(), reporter, start_hooks);
     let console = request.terminal.then(|| ConsoleSocket::new(state)).transpose()?;
-    let pid = run_libcontainer(state, bundle, request, stdio, executor, console.as_ref())?;
-    drop(spec_for_hooks);
+    let making = Making { state, request, stdio, executor, console: console.as_ref() };
+    let (pid, cgroups) = match launch::is_ordinary(&spec, request) {
+        true => launch::launch(spec.clone(), making)?,
+        false => by_libcontainer(&spec, making)?,
+    };
     record.init = Some(Init::of(pid).ok_or_else(|| anyhow!("the container's init, process {pid}, has ended"))?);
-    if let Some(path) = cgroup::mount::own_path(&spec) {
-        cgroup::join_the_rest(pid, &path)?;
-    }
-    record.cgroups = cgroup::directories_of(pid, &outside)?;
-    cgroup::wait_for_helpers(pid, &record.cgroups);
+    record.cgroups = cgroups;
     state.save(&record)?;
     cgroup::resources::apply(&left, &record.cgroups)?;
     devices::name_core(pid)?;
@@ -133,14 +125,27 @@ fn build(
     Ok((created, master.into_iter().collect()))
 }
 
-fn run_libcontainer(
-    state: &State,
-    bundle: &Path,
-    request: &Create,
-    stdio: [OwnedFd; 3],
-    executor: GuestExecutor,
-    console: Option<&ConsoleSocket>,
-) -> Result<i32> {
+/// Has libcontainer make the init and its cgroups.
+fn by_libcontainer(spec: &Spec, making: Making<'_>) -> Result<(i32, Vec<PathBuf>)> {
+    let Making { state, request, .. } = making;
+    let spec_for_hooks = match hooks::during_creation(spec.hooks().as_ref()) {
+        true => Some(hooks::Replaced::new(&request.bundle, &state.config(), &state.bundle().join("original.json"))?),
+        false => None,
+    };
+    let bundle = if spec_for_hooks.is_some() { request.bundle.as_path() } else { state.bundle() };
+    let outside = cgroup::own_membership()?;
+    let pid = run_libcontainer(bundle, making)?;
+    drop(spec_for_hooks);
+    if let Some(path) = cgroup::mount::own_path(spec) {
+        cgroup::join_the_rest(pid, &path)?;
+    }
+    let cgroups = cgroup::directories_of(pid, &outside)?;
+    cgroup::wait_for_helpers(pid, &cgroups);
+    Ok((pid, cgroups))
+}
+
+fn run_libcontainer(bundle: &Path, making: Making<'_>) -> Result<i32> {
+    let Making { state, request, stdio, executor, console } = making;
     let libcontainer_root = state.libcontainer_root();
     fs::create_dir(&libcontainer_root).with_context(|| format!("cannot make {}", libcontainer_root.display()))?;
     let builder = ContainerBuilder::new(request.key.id.clone(), SyscallType::default())

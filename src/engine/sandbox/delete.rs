@@ -101,8 +101,12 @@ fn remove_computed_cgroup(state: &State, key: &ContainerKey, systemd_cgroup: boo
     let manager = cgroup::systemd::manager(&spec, &key.id, systemd_cgroup)?;
     kill_members(&manager);
     manager.remove().context("cannot remove the cgroup")?;
-    let rest = cgroup::mount::own_path(&spec).map_or_else(|| Ok(Vec::new()), |path| cgroup::rest_of(&path));
-    Ok(cgroup::remove(&rest?)?)
+    // Not all of them are known to libcgroups.
+    let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone()).filter(|path| path.is_absolute());
+    if let Some(path) = path {
+        cgroup::remove(&cgroup::Place::new(&path)?.directories())?;
+    }
+    Ok(())
 }
 
 fn kill_members(manager: &AnyCgroupManager) {

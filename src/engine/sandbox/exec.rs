@@ -4,22 +4,21 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek},
     os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        fd::{AsRawFd, OwnedFd},
         unix::fs::OpenOptionsExt,
     },
 };
 
 use anyhow::{Context, Result, anyhow, bail};
 use libcontainer::syscall::syscall::create_syscall;
-use nix::{
-    errno::Errno,
-    sys::socket::{AddressFamily, SockFlag, SockType, socketpair},
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use oci_spec::runtime::{Process, Spec};
 use wasmedge_shim_protocol::{Exec, Failure, FailureKind, Location, Reply};
 
 use super::{
-    cgroup, handover, lookup, namespaces, native_code,
+    cgroup::Birth,
+    handover, lookup, namespaces, native_code,
+    sibling::{self, Sibling},
     state::{Init, Record, State},
     translate,
 };
@@ -78,13 +77,13 @@ fn start(
         native: None,
     };
     limit(&process, &spec)?;
-    cgroup::enter(&record.cgroups, init.pid).context("cannot enter the container's cgroup")?;
+    let birth = Birth::beside(&record.cgroups, init.pid).context("cannot enter the container's cgroup")?;
     namespaces::join(init.pid).context("cannot enter the container's namespaces")?;
     translate::set_home(&mut process, &passwd().unwrap_or_default());
     let shown = native.map(native_code::Detached::show).transpose()?.flatten();
     sandbox.native = shown.as_ref().map(|shown| shown.native.clone());
     let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
-    spawn(Tenant { process, seccomp, sandbox, for_module: record.module, stdio })
+    spawn(Tenant { process, seccomp, sandbox, for_module: record.module, stdio }, &birth)
 }
 
 /// What runc takes from the container where the process has nothing of its own.
@@ -127,23 +126,27 @@ fn passwd() -> io::Result<String> {
 
 /// Makes the process and waits until it is the program: its end of the channel is closed by execve, or by a module's
 /// hardening.
-fn spawn(tenant: Tenant) -> Result<(Reply, Vec<OwnedFd>)> {
+fn spawn(tenant: Tenant, birth: &Birth) -> Result<(Reply, Vec<OwnedFd>)> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     let terminal = tenant.stdio.is_none();
-    let mut pidfd: RawFd = -1;
-    let pid = clone_sibling(&mut pidfd).context("cannot make a process in the container")?;
-    if pid == 0 {
-        drop(ours);
-        let cause = become_program(tenant, |master| {
-            handover::send(&theirs, &[], Some(&master)).map_err(|error| format!("sending the terminal: {error}"))
-        });
-        // A worker that is gone has nobody left to tell.
-        let _ = handover::send(&theirs, cause.as_bytes(), None);
-        exit_now(EXEC_FAILED);
-    }
+    let (pid, pidfd) = match sibling::make(0, birth).context("cannot make a process in the container")? {
+        Sibling::Made(pid, pidfd) => (pid, pidfd),
+        Sibling::Child(born) => {
+            drop(ours);
+            let cause = match birth.arrive(born) {
+                Ok(()) => become_program(tenant, |master| {
+                    handover::send(&theirs, &[], Some(&master))
+                        .map_err(|error| format!("sending the terminal: {error}"))
+                }),
+                Err(error) => error.to_string(),
+            };
+            // A worker that is gone has nobody left to tell.
+            let _ = handover::send(&theirs, cause.as_bytes(), None);
+            exit_now(EXEC_FAILED);
+        }
+    };
     drop(theirs);
-    // SAFETY: the kernel has made this descriptor for us.
-    let mut fds = vec![unsafe { OwnedFd::from_raw_fd(pidfd) }];
+    let mut fds = vec![pidfd];
     loop {
         match handover::receive(&ours).context("cannot hear from the new process")? {
             Some((_, Some(master))) => fds.push(master),
@@ -155,26 +158,4 @@ fn spawn(tenant: Tenant) -> Result<(Reply, Vec<OwnedFd>)> {
         bail!("the new process ended before it had a terminal");
     }
     Ok((Reply::Executed(pid.unsigned_abs()), fds))
-}
-
-/// fork(2), but the child is the host's, like this worker itself; its id, and a descriptor of it in `pidfd`.
-fn clone_sibling(pidfd: &mut RawFd) -> nix::Result<i32> {
-    let flags = libc::CLONE_PARENT | libc::CLONE_PIDFD;
-    let mut args = libc::clone_args {
-        flags: u64::from(flags.unsigned_abs()),
-        pidfd: std::ptr::from_mut(pidfd) as u64,
-        child_tid: 0,
-        parent_tid: 0,
-        // That of the parent's own end, with CLONE_PARENT.
-        exit_signal: 0,
-        stack: 0,
-        stack_size: 0,
-        tls: 0,
-        set_tid: 0,
-        set_tid_size: 0,
-        cgroup: 0,
-    };
-    // SAFETY: as fork in a process with a single thread.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
-    Errno::result(pid).map(|pid| pid as i32)
 }

@@ -89,6 +89,16 @@ impl State {
         self.dir.join("config.json")
     }
 
+    /// Where the init's start socket is: libcontainer's directory of the container.
+    pub fn start_socket_directory(&self) -> PathBuf {
+        self.libcontainer_root().join(&self.id)
+    }
+
+    /// The socket on which the init waits to be started.
+    pub fn start_socket(&self) -> PathBuf {
+        self.start_socket_directory().join(NOTIFY_SOCKET)
+    }
+
     /// Where libcontainer keeps its own state.
     pub fn libcontainer_root(&self) -> PathBuf {
         self.dir.join("libcontainer")
@@ -113,7 +123,7 @@ impl State {
     /// `NotFound` where there is no such container, `ConnectionRefused` where nobody waits any more.
     pub fn notify_start(&self) -> io::Result<()> {
         // A socket's path may have 107 bytes, ours may have more: it is reached through its directory's descriptor.
-        let dir = fs::File::open(self.libcontainer_root().join(&self.id))?;
+        let dir = fs::File::open(self.start_socket_directory())?;
         let mut stream = UnixStream::connect(format!("/proc/self/fd/{}/{NOTIFY_SOCKET}", dir.as_raw_fd()))?;
         stream.write_all(b"start container")
     }

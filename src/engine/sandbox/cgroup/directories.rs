@@ -31,10 +31,37 @@ pub struct Hierarchy {
     pub root: PathBuf,
 }
 
+impl Hierarchy {
+    /// Whether it is one of cgroup v1 with controllers.
+    pub fn has_controllers(&self) -> bool {
+        !self.controllers.is_empty() && !self.controllers.contains("name=")
+    }
+}
+
 /// The mounted hierarchies of cgroup v1 that have controllers.
 pub fn v1_hierarchies() -> io::Result<Vec<Hierarchy>> {
     let mounted = hierarchies(&fs::read_to_string("/proc/self/mountinfo")?);
-    Ok(mounted.into_iter().filter(|one| !one.controllers.is_empty() && !one.controllers.contains("name=")).collect())
+    Ok(mounted.into_iter().filter(Hierarchy::has_controllers).collect())
+}
+
+/// All mounted hierarchies, each once.
+pub fn mounted() -> io::Result<Vec<Hierarchy>> {
+    let mut mounted = Vec::<Hierarchy>::new();
+    for hierarchy in hierarchies(&fs::read_to_string("/proc/self/mountinfo")?) {
+        // Mounted again somewhere else, as for a container in a container.
+        if !mounted.iter().any(|other| other.controllers == hierarchy.controllers) {
+            mounted.push(hierarchy);
+        }
+    }
+    Ok(mounted)
+}
+
+/// The directory of process `pid` on cgroup v2, if that is mounted.
+pub fn unified_of(pid: i32) -> io::Result<Option<PathBuf>> {
+    let hierarchies = hierarchies(&fs::read_to_string("/proc/self/mountinfo")?);
+    let inside = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    let membership = memberships(&inside).find(|(controllers, _)| controllers.is_empty());
+    Ok(membership.and_then(|(controllers, path)| directory(&hierarchies, controllers, path)))
 }
 
 /// The directories that process `pid` is in and that `outsider` is not: those made for it.
@@ -103,24 +130,6 @@ pub fn join(pid: i32) -> io::Result<()> {
         }
     }
     joined
-}
-
-/// Moves this process into the container's cgroups. On cgroup v2 processes live in leaves only: where the container has
-/// made cgroups of its own below, this process goes where its init, `init`, is.
-///
-/// # Errors
-/// Names the cgroup that refuses.
-pub fn enter(directories: &[PathBuf], init: i32) -> io::Result<()> {
-    let named =
-        |directory: &Path, error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", directory.display()));
-    for directory in directories {
-        // 0 is whoever writes.
-        match fs::write(directory.join("cgroup.procs"), "0") {
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return join(init),
-            result => result.map_err(|error| named(directory, error))?,
-        }
-    }
-    Ok(())
 }
 
 /// This process's own `/proc/self/cgroup`.

@@ -1,9 +1,13 @@
 //! A container's cgroups: where they are, what is written to them, what the container sees of them.
 
+mod birth;
 mod directories;
 pub mod files;
 pub mod mount;
+mod place;
 pub mod resources;
 pub mod systemd;
 
-pub use directories::{directories_of, enter, join, join_the_rest, own_membership, remove, rest_of, wait_for_helpers};
+pub use birth::{Birth, may_arrive_later};
+pub use directories::{directories_of, join, join_the_rest, own_membership, remove, wait_for_helpers};
+pub use place::Place;

@@ -17,7 +17,7 @@ use oci_spec::runtime::{LinuxResources, Spec};
 
 use super::{
     files::{self, Change},
-    systemd,
+    place, systemd,
 };
 
 /// Where cgroup v2 is mounted, alone.
@@ -67,6 +67,16 @@ pub fn take(spec: &mut Spec, by_systemd: bool) -> Left {
     left
 }
 
+/// Sets the spec's resources in the cgroups of the container `id`, which are plain directories.
+///
+/// # Errors
+/// What libcgroups says.
+pub fn set(spec: &Spec, id: &str) -> Result<()> {
+    let Some(resources) = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()) else { return Ok(()) };
+    let options = ControllerOpt { resources, disable_oom_killer: false, oom_score_adj: None, freezer_state: None };
+    systemd::manager(spec, id, false)?.apply(&options).context("cannot set the container's resources")
+}
+
 /// Sets what was taken out in the container's cgroups.
 ///
 /// # Errors
@@ -101,13 +111,7 @@ fn pass_controllers_on(directory: &Path) {
     let below_root = directory.ancestors().skip(1).take_while(|path| path.starts_with(ROOT));
     let mut parents: Vec<&Path> = below_root.collect();
     parents.reverse();
-    for parent in parents {
-        let controllers = fs::read_to_string(parent.join("cgroup.controllers")).unwrap_or_default();
-        for controller in controllers.split_whitespace() {
-            // One that the kernel does not pass on is missed where it is needed.
-            let _ = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
-        }
-    }
+    parents.into_iter().for_each(place::pass_on);
 }
 
 #[cfg(test)]
