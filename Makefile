@@ -23,8 +23,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
 build: ## Both binaries, to target/release
-	@$(node) sdk >/dev/null
-	cargo build --release --locked --package containerd-shim-wasmedge --package wasmedge-engine
+	@$(node) build
 
 check: lint unit ## Formatting, lints and unit tests
 

@@ -1,46 +1,62 @@
 //! After a shim that is gone: what its container leaves behind is removed, and its exit status found where anybody
 //! still knows it.
 
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::net::UnixStream,
+};
+
+use anyhow::{Context, Result};
+use containerd_shim::{DeleteResponse, Flags, protos::protobuf::Message};
 use log::warn;
-use wasmedge_shim_protocol::{ContainerKey, ExitStatus, Location};
+use wasmedge_shim_protocol::{ContainerKey, Deleted, ExitStatus, Location};
 
 use crate::{
     engine::{EngineClient, Launcher},
-    error::Result,
+    events::timestamp,
     starting,
 };
 
 /// What containerd's Go shim reports for a container whose shim was killed: 128 + SIGKILL.
 const KILLED: u32 = 137;
 
-/// What became of the container.
-pub struct Deleted {
-    /// Its init's process id, 0 where it never had one.
-    pub pid: u32,
-    /// Its exit status, [`KILLED`] where nobody knows better.
-    pub status: ExitStatus,
+/// The action `delete`: removes what is left of a container and writes what became of it. containerd runs it in the
+/// bundle, which it removes itself.
+pub fn command(flags: &Flags) -> Result<()> {
+    let key = ContainerKey { namespace: flags.namespace.clone(), id: flags.id.clone() };
+    let location = Location::default();
+    remove_socket();
+    starting::sweep(&location);
+    // Nothing, nearly always: the daemon has deleted it.
+    let deleted = match location.namespace_state(&key.namespace).join(&key.id).exists() {
+        true => ask_host(&key)?,
+        false => Deleted { pid: 0, status: None },
+    };
+    let status = deleted.status.unwrap_or_else(|| ExitStatus::now(KILLED));
+    let mut response = DeleteResponse::new();
+    response.set_pid(deleted.pid);
+    response.set_exit_status(status.code);
+    response.set_exited_at(timestamp(status));
+    io::stdout().write_all(&response.write_to_bytes()?).context("cannot write the response")
 }
 
-/// Removes the container `key`. containerd runs `delete` in the bundle, which it removes
-/// itself.
-pub async fn delete(key: &ContainerKey) -> Result<Deleted> {
-    remove_socket().await;
-    starting::sweep(&Location::default());
-    let (engine, _notices) = EngineClient::new(Launcher::remembered());
-    let deleted = engine.delete(key).await?;
-    let status = deleted.status.unwrap_or_else(|| ExitStatus::now(KILLED));
-    Ok(Deleted { pid: deleted.pid, status })
+fn ask_host(key: &ContainerKey) -> Result<Deleted> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (engine, _notices) = EngineClient::new(Launcher::remembered(), None);
+    Ok(runtime.block_on(engine.delete(key))?)
 }
 
 /// Removes the dead shim's socket, named in its bundle. Where the shim serves other containers of the pod it lives.
-async fn remove_socket() {
-    let Ok(address) = tokio::fs::read_to_string("address").await else { return };
+fn remove_socket() {
+    let Ok(address) = fs::read_to_string("address") else { return };
     let path = address.trim().trim_start_matches("unix://");
-    if tokio::net::UnixStream::connect(path).await.is_ok() {
-        return;
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {}
+        _ => return,
     }
-    if let Err(error) = tokio::fs::remove_file(path).await
-        && error.kind() != std::io::ErrorKind::NotFound
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
     {
         warn!("cannot remove {path}: {error}");
     }

@@ -1,8 +1,8 @@
 //! `containerd-shim-wasmedge-v1`: what containerd talks to.
 //!
-//! containerd executes this program three times per pod (runtime-v2): `start`, which leaves a daemon behind and
-//! prints its address; the daemon, which serves the task API for all containers of the pod; `delete`, which cleans up
-//! after a daemon that is gone. None of them runs containers: the engine host does.
+//! containerd executes this program twice per pod (runtime-v2): `start`, which leaves a daemon behind and prints its
+//! address; `delete`, which cleans up after a daemon that is gone. The daemon serves the task API for all containers of
+//! the pod. None of them runs containers: the engine host does.
 
 mod bootstrap;
 mod cgroup;
@@ -14,9 +14,11 @@ mod features;
 mod options;
 mod serve;
 mod shim;
+mod start;
 mod starting;
 mod stdio;
 mod task;
+mod title;
 mod trim;
 
 use std::process::ExitCode;
@@ -36,29 +38,29 @@ fn main() -> ExitCode {
         println!("{}:\n  Version: {}\n  Runtime: {RUNTIME}", env!("CARGO_BIN_NAME"), env!("CARGO_PKG_VERSION"));
         return ExitCode::SUCCESS;
     }
+    match (flags.action.as_str(), flags.info) {
+        ("start", false) => start::command(&flags).unwrap_or_else(|error| {
+            // containerd shows what is on stderr, in the middle of a line of its own.
+            eprint!("{error:#}");
+            ExitCode::FAILURE
+        }),
+        ("delete", false) => match cleanup::command(&flags) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("{error:#}")),
+        },
+        (_, true) => info(),
+        (action, false) => fail(&format!("containerd starts this program with start or delete, not \"{action}\"")),
+    }
+}
+
+fn info() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    runtime.block_on(async {
-        if flags.action.is_empty() && !flags.info {
-            return serve::serve(&flags).await.map_or_else(|error| fail(&format!("{error:#}")), |()| ExitCode::SUCCESS);
-        }
-        if flags.action == "start" && !flags.info {
-            return match shim::start_command(&flags).await {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    // containerd shows what is on stderr, in the middle of a line of its own.
-                    eprint!("{error:#}");
-                    ExitCode::FAILURE
-                }
-            };
-        }
-        // The shim has no children to reap: containers are the engine host's.
-        let config = Config { no_reaper: true, no_sub_reaper: true, ..Config::default() };
-        run::<shim::Shim>(RUNTIME, Some(config)).await;
-        ExitCode::SUCCESS
-    })
+    let config = Config { no_reaper: true, no_sub_reaper: true, ..Config::default() };
+    runtime.block_on(run::<shim::Shim>(RUNTIME, Some(config)));
+    ExitCode::SUCCESS
 }
 
 fn fail(error: &impl std::fmt::Display) -> ExitCode {

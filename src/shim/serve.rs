@@ -2,13 +2,14 @@
 
 use std::{
     io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use containerd_shim::{
-    ExitSignal, Flags, logger,
+    ExitSignal, logger,
     protos::{
         shim_async::create_task,
         ttrpc::r#async::{Server, transport::Listener},
@@ -16,11 +17,14 @@ use containerd_shim::{
 };
 use futures::stream;
 use log::{info, warn};
-use tokio::net::{UnixListener, UnixStream};
-use wasmedge_shim_protocol::{Location, check_peer};
+use tokio::{
+    io::AsyncReadExt,
+    net::{UnixListener, unix::pipe},
+};
+use wasmedge_shim_protocol::{Channel, check_peer};
 
 use crate::{
-    engine::Launcher,
+    engine::{EngineClient, Launcher},
     events::Publisher,
     starting::Entry,
     task::{ABANDONED, TaskService},
@@ -31,40 +35,73 @@ use crate::{
 const TASK_V3: &str = "containerd.task.v3.Task";
 const TASK_V2: &str = "containerd.task.v2.Task";
 
-/// Serves on the socket that `flags` name. Standard output is closed once containerd can connect.
-pub async fn serve(flags: &Flags) -> Result<()> {
-    // Not to be reached by signals for containerd's process group. It fails only for a group's leader.
-    let _ = nix::unistd::setsid();
-    logger::init(flags.debug, "info", &flags.namespace, &flags.id)?;
-    let path = PathBuf::from(flags.socket.trim_start_matches("unix://"));
-    let Some(entry) = Entry::adopt(&Location::default(), &path)? else { return Ok(()) };
-    let Some(listener) = listen(&path).await? else {
-        entry.end();
-        return detach();
-    };
+/// What `start` says once containerd knows the address.
+pub const ANSWERED: u8 = 1;
 
-    let address = std::env::var("TTRPC_ADDRESS").context("TTRPC_ADDRESS is not set")?;
-    let publisher = Arc::new(Publisher::new(&address, &flags.namespace));
+/// What `start` hands over to the daemon.
+pub struct Daemon {
+    /// containerd's namespace.
+    pub namespace: String,
+    /// The container that the daemon was started for.
+    pub id: String,
+    /// Whether containerd wants more messages.
+    pub debug: bool,
+    /// Where the daemon listens.
+    pub socket: PathBuf,
+    /// containerd's socket for events.
+    pub events: String,
+    /// It listens already.
+    pub listener: std::os::unix::net::UnixListener,
+    /// Tells that `start` has answered; its end without a word, that nobody will ever come.
+    pub answered: io::PipeReader,
+    /// Until containerd knows of the daemon.
+    pub entry: Entry,
+    /// Starts engine hosts.
+    pub launcher: Launcher,
+    /// The engine host, where a hello is under way.
+    pub engine: Channel,
+}
+
+/// Serves until there is nothing to serve any more.
+pub async fn serve(daemon: Daemon) -> Result<()> {
+    logger::init(daemon.debug, "info", &daemon.namespace, &daemon.id)?;
+    let publisher = Arc::new(Publisher::new(&daemon.events, &daemon.namespace));
     let exit = Arc::new(ExitSignal::default());
     let activity = Activity::default();
     tokio::spawn(activity.clone().trim_when_quiet());
-    let service =
-        TaskService::new(&flags.namespace, Launcher::remembered(), publisher.clone(), exit.clone(), activity, entry);
+    let engine = EngineClient::new(daemon.launcher, Some(daemon.engine));
+    let service = TaskService::new(&daemon.namespace, engine, publisher.clone(), exit.clone(), activity, daemon.entry);
     let tasks = service.tasks();
+    daemon.listener.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(daemon.listener)?;
     let mut server = task_server(trusted(listener), Arc::new(service));
     server.start().await?;
-    detach()?;
-    info!("serving {}", path.display());
+    info!("serving {}", daemon.socket.display());
 
     tokio::select! {
         () = exit.wait() => {}
+        () = unheard(daemon.answered) => info!("containerd was not told the address: leaving"),
         () = tasks.abandoned() => info!("no container for {ABANDONED:?}: leaving"),
     }
     // The answer to the request that ended it all is still to be sent.
     server.shutdown().await.unwrap_or_else(|error| warn!("shutdown of the server: {error}"));
     publisher.flush().await;
-    remove(&path);
+    remove(&daemon.socket);
     Ok(())
+}
+
+/// Returns when `start` has ended without an answer.
+async fn unheard(answered: io::PipeReader) {
+    let answer = async {
+        let answered = OwnedFd::from(answered);
+        nix::fcntl::fcntl(&answered, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
+        let mut word = [0];
+        let mut answered = pipe::Receiver::from_owned_fd_unchecked(answered)?;
+        answered.read_exact(&mut word).await.map(|_| word == [ANSWERED])
+    };
+    if answer.await.unwrap_or(false) {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// A server of the same service under both its names.
@@ -74,30 +111,6 @@ fn task_server(listener: Listener, service: Arc<TaskService>) -> Server {
         server = server.register_service([(TASK_V2.to_owned(), methods)].into());
     }
     server
-}
-
-/// Listens at `path`, for root only; `None` where another daemon of the same pod does so already.
-async fn listen(path: &Path) -> Result<Option<UnixListener>> {
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
-    }
-    for _ in 0..2 {
-        // From the first moment on: bind makes the file with the mask's permissions. There is one thread.
-        let mask = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-        let bound = UnixListener::bind(path);
-        nix::sys::stat::umask(mask);
-        match bound {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                if UnixStream::connect(path).await.is_ok() {
-                    return Ok(None);
-                }
-                // A daemon that was killed left it.
-                remove(path);
-            }
-            bound => return bound.map(Some).with_context(|| format!("cannot listen on {}", path.display())),
-        }
-    }
-    anyhow::bail!("cannot listen on {}: another process takes it each time", path.display())
 }
 
 /// Connections of root's processes.
@@ -113,13 +126,6 @@ fn trusted(listener: UnixListener) -> Listener {
             }
         }
     }))
-}
-
-/// Tells `start`, which waits for the end of this process's standard output, that the socket is there.
-fn detach() -> Result<()> {
-    let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
-    nix::unistd::dup2_stdout(&null)?;
-    Ok(())
 }
 
 fn remove(path: &Path) {

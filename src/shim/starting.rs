@@ -2,7 +2,7 @@
 //!
 //! It knows a shim from its first connection on, and asks for a clean-up after the death of those alone. What a shim
 //! leaves that is killed before, or whose `start` is, the next `start` or `delete` on the node removes: each such shim
-//! has an entry in a directory, which `start` and then the daemon hold locked while they live.
+//! has an entry in a directory, which `start` and the daemon hold locked while they live.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -25,31 +25,23 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// By `start`, before it makes a daemon that shall listen at `socket`.
+    /// By `start`, before it makes a daemon that shall listen at `socket`; the daemon inherits the lock.
     pub fn announce(location: &Location, socket: &Path) -> io::Result<Self> {
         ensure_private_dir(location.root())?;
         ensure_private_dir(&location.starting())?;
         loop {
-            if let Some(mut entry) = Self::lock(location, socket, true)? {
+            if let Some(mut entry) = Self::lock(location, socket)? {
                 entry._lock.write_all(socket.as_os_str().as_encoded_bytes())?;
                 return Ok(entry);
             }
         }
     }
 
-    /// By the daemon; `None` where the `start` that made it is dead, so that nobody will ever connect to it.
-    pub fn adopt(location: &Location, socket: &Path) -> io::Result<Option<Self>> {
-        match Self::lock(location, socket, false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            other => other,
-        }
-    }
-
     /// `None` where the entry was removed meanwhile.
-    fn lock(location: &Location, socket: &Path, create: bool) -> io::Result<Option<Self>> {
+    fn lock(location: &Location, socket: &Path) -> io::Result<Option<Self>> {
         let name = socket.file_name().ok_or_else(|| io::Error::other(format!("{} has no name", socket.display())))?;
         let path = location.starting().join(name);
-        let file = OpenOptions::new().read(true).write(true).create(create).truncate(false).mode(0o600).open(&path)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
         // Another one holds it for moments only, when it sweeps.
         let lock = Flock::lock(file, FlockArg::LockShared).map_err(|(_, errno)| io::Error::from(errno))?;
         Ok((lock.metadata()?.nlink() > 0).then_some(Self { path, _lock: lock }))
@@ -103,13 +95,11 @@ mod tests {
     #[test]
     fn what_a_dead_shim_leaves_is_swept() {
         let (_directory, location, socket) = scene();
-        let start = Entry::announce(&location, &socket).unwrap();
-        let daemon = Entry::adopt(&location, &socket).unwrap().unwrap();
+        let entry = Entry::announce(&location, &socket).unwrap();
         drop(UnixListener::bind(&socket).unwrap());
-        drop(start);
         sweep(&location);
         assert!(socket.exists(), "the daemon lives");
-        drop(daemon);
+        drop(entry);
         sweep(&location);
         assert!(!socket.exists());
         assert_eq!(fs::read_dir(location.starting()).unwrap().count(), 0);
@@ -128,19 +118,9 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_without_its_start_is_told_so() {
-        let (_directory, location, socket) = scene();
-        drop(Entry::announce(&location, &socket).unwrap());
-        sweep(&location);
-        assert!(Entry::adopt(&location, &socket).unwrap().is_none());
-    }
-
-    #[test]
     fn the_entry_of_a_known_shim_is_gone() {
         let (_directory, location, socket) = scene();
-        let start = Entry::announce(&location, &socket).unwrap();
-        Entry::adopt(&location, &socket).unwrap().unwrap().end();
-        drop(start);
+        Entry::announce(&location, &socket).unwrap().end();
         let _left = UnixListener::bind(&socket).unwrap();
         sweep(&location);
         assert!(socket.exists());

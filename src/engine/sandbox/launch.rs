@@ -87,8 +87,9 @@ pub fn launch(mut spec: Spec, making: Making<'_>) -> Result<(i32, Vec<PathBuf>)>
     validate(&spec)?;
     let path =
         spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone()).context("the spec has no cgroup")?;
-    let cgroups = cgroup::Place::new(&path)?.make()?;
-    cgroup::resources::set(&spec, &making.request.key.id)?;
+    let place = cgroup::Place::new(&path)?;
+    let cgroups = place.make()?;
+    place.limit(&spec, &making.request.key.id)?;
     let birth = Birth::into(&cgroups)?;
     let namespaces = pid_namespace(&spec)?;
     let args = arguments(spec, &making)?;

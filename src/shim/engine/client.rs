@@ -23,7 +23,7 @@ use wasmedge_shim_protocol::{
     Pidfd, Reply, Request, ToHost, Update, check_hello,
 };
 
-use super::{Launcher, PROGRAM};
+use super::Launcher;
 use crate::error::{Result, TaskError};
 
 /// How many hosts may be lost one after the other before a deletion is given up.
@@ -41,6 +41,8 @@ pub enum Notice {
 /// Talks to the host, starting it where need be.
 pub struct EngineClient {
     launcher: Launcher,
+    /// A channel to the first host, until it is used.
+    first: Mutex<Option<Channel>>,
     connection: tokio::sync::Mutex<Option<Arc<Connection>>>,
     notices: mpsc::UnboundedSender<Notice>,
     next_id: AtomicU64,
@@ -63,11 +65,12 @@ enum Lost {
 }
 
 impl EngineClient {
-    /// A client that starts its host by `launcher`. News go to the receiver.
-    pub fn new(launcher: Launcher) -> (Self, mpsc::UnboundedReceiver<Notice>) {
+    /// A client that starts its hosts by `launcher`, unless the first is at the other end of a channel where a hello was
+    /// sent. News go to the receiver.
+    pub fn new(launcher: Launcher, first: Option<Channel>) -> (Self, mpsc::UnboundedReceiver<Notice>) {
         let (notices, receiver) = mpsc::unbounded_channel();
-        let client = Self { launcher, connection: tokio::sync::Mutex::new(None), notices, next_id: AtomicU64::new(1) };
-        (client, receiver)
+        let (first, connection) = (Mutex::new(first), tokio::sync::Mutex::new(None));
+        (Self { launcher, first, connection, notices, next_id: AtomicU64::new(1) }, receiver)
     }
 
     /// Creates a container; its init, and the master of its terminal if it has one. After an error nothing is left of
@@ -174,7 +177,8 @@ impl EngineClient {
     }
 
     async fn connect(&self) -> anyhow::Result<Arc<Connection>> {
-        let channel = Channel::open(&self.launcher.socket()?, PROGRAM)?;
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let channel = first.map_or_else(|| self.launcher.open(), Ok)?;
         channel.set_nonblocking()?;
         // SAFETY: the AsyncFd owns the channel, whose socket stays open and the same for as long.
         let channel = unsafe { AsyncFd::register(channel) }.map_err(io::Error::from)?;

@@ -18,6 +18,8 @@ use tokio::{
 };
 use wasmedge_shim_protocol::{Channel, Location, check_peer, ensure_private_dir};
 
+use super::TTRPC_ADDRESS;
+
 /// The engine's file name.
 const ENGINE: &str = "wasmedge-engine";
 
@@ -63,6 +65,22 @@ impl Launcher {
     pub fn socket(&self) -> Result<PathBuf> {
         let engine = self.engine()?;
         self.location.socket(&engine).with_context(|| format!("cannot use the engine {}", engine.display()))
+    }
+
+    /// A channel to the running host, where a hello was sent.
+    pub fn open(&self) -> Result<Channel> {
+        Ok(Channel::open(&self.socket()?, super::PROGRAM)?)
+    }
+
+    /// The same for a process that has no runtime; starts a host unless one runs.
+    pub fn connect(&self) -> Result<Channel> {
+        let socket = self.socket()?;
+        if let Ok(channel) = Channel::open(&socket, super::PROGRAM) {
+            return Ok(channel);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(self.ensure_running())?;
+        self.open()
     }
 
     /// Starts a host unless one runs.
@@ -152,7 +170,7 @@ impl Launcher {
 /// containerd's process id. The host belongs in its cgroup, as the shims do: the shim that starts it may be in a
 /// pod's (`ShimCgroup`), with which the host must not be limited, counted or killed.
 fn containerd() -> Option<i32> {
-    let address = std::env::var("TTRPC_ADDRESS").ok()?;
+    let address = std::env::var(TTRPC_ADDRESS).ok()?;
     let stream = std::os::unix::net::UnixStream::connect(address.trim_start_matches("unix://")).ok()?;
     check_peer(&stream).ok().map(|peer| peer.pid).filter(|pid| *pid > 0)
 }

@@ -8,3 +8,6 @@ pub use launch::Launcher;
 
 /// How the shim introduces itself.
 pub const PROGRAM: &str = concat!("containerd-shim-wasmedge-v1 ", env!("CARGO_PKG_VERSION"));
+
+/// Environment variable with containerd's socket for events, at whose other end is containerd itself.
+pub const TTRPC_ADDRESS: &str = "TTRPC_ADDRESS";

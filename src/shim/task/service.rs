@@ -15,7 +15,7 @@ use containerd_shim::{
     util::convert_to_any,
 };
 use log::{debug, info};
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, mpsc};
 
 use super::{
     exits::follow,
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     cgroup::collect_stats,
-    engine::{EngineClient, Launcher},
+    engine::{EngineClient, Notice},
     error::{Result, TaskError},
     events::{Publisher, timestamp},
     starting::Entry,
@@ -42,16 +42,17 @@ pub struct TaskService {
 }
 
 impl TaskService {
-    /// Serves the containers of `namespace`, with the engine that `launcher` starts; `exit` is signalled when the last one is gone and containerd says so.
+    /// Serves the containers of `namespace`, with the engine host behind `engine`, a client and its news; `exit` is
+    /// signalled when the last one is gone and containerd says so.
     pub fn new(
         namespace: &str,
-        launcher: Launcher,
+        engine: (EngineClient, mpsc::UnboundedReceiver<Notice>),
         publisher: Arc<Publisher>,
         exit: Arc<ExitSignal>,
         activity: Activity,
         entry: Entry,
     ) -> Self {
-        let (engine, notices) = EngineClient::new(launcher);
+        let (engine, notices) = engine;
         let tasks = Arc::new(Tasks::default());
         tokio::spawn(follow(tasks.clone(), publisher.clone(), notices));
         let shared = Shared { tasks, engine, publisher, creating: RwLock::default() };

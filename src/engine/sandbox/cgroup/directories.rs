@@ -169,6 +169,15 @@ fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
     mountinfo.lines().filter_map(parse).collect()
 }
 
+/// Lets the children of a cgroup have its controllers.
+pub fn pass_on(directory: &Path) {
+    let words = |name: &str| fs::read_to_string(directory.join(name)).unwrap_or_default();
+    let (there, passed) = (words("cgroup.controllers"), words("cgroup.subtree_control"));
+    for controller in there.split_whitespace().filter(|name| !passed.split_whitespace().any(|other| other == *name)) {
+        let _ = fs::write(directory.join("cgroup.subtree_control"), format!("+{controller}"));
+    }
+}
+
 /// Waits until `pid` is alone: libcontainer's intermediate process, which has made it, is about to exit.
 pub fn wait_for_helpers(pid: i32, directories: &[PathBuf]) {
     let Some(directory) = directories.first() else { return };

@@ -52,6 +52,8 @@ pub fn changes(resources: &LinuxResources, v2: bool, read: Read<'_>) -> Vec<Chan
     for huge in resources.hugepage_limits().iter().flatten() {
         let file = if v2 { "max" } else { "limit_in_bytes" };
         changes.push(change(&format!("hugetlb.{}.{file}", huge.page_size()), huge.limit()));
+        let reserved = format!("hugetlb.{}.rsvd.{file}", huge.page_size());
+        changes.extend(read(&reserved).map(|_| change(&reserved, huge.limit())));
     }
     if v2 {
         let unified = resources.unified().iter().flatten();
@@ -114,6 +116,7 @@ fn cpu_v1(cpu: &LinuxCpu) -> Vec<Change> {
     changes.extend(cpu.shares().filter(|shares| *shares != 0).map(|shares| change("cpu.shares", shares)));
     changes.extend(cpu.period().filter(|period| *period != 0).map(|period| change("cpu.cfs_period_us", period)));
     changes.extend(cpu.quota().filter(|quota| *quota != 0).map(|quota| change("cpu.cfs_quota_us", quota)));
+    changes.extend(cpu.burst().filter(|us| *us != 0).map(|us| change("cpu.cfs_burst_us", us)));
     changes.extend(cpu.realtime_period().filter(|us| *us != 0).map(|us| change("cpu.rt_period_us", us)));
     changes.extend(cpu.realtime_runtime().filter(|us| *us != 0).map(|us| change("cpu.rt_runtime_us", us)));
     changes.extend(cpu.idle().map(|idle| change("cpu.idle", idle)));

@@ -7,6 +7,7 @@ pub mod mount;
 mod place;
 pub mod resources;
 pub mod systemd;
+mod v1;
 
 pub use birth::{Birth, may_arrive_later};
 pub use directories::{directories_of, join, join_the_rest, own_membership, remove, wait_for_helpers};

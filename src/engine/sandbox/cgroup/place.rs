@@ -6,8 +6,13 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use oci_spec::runtime::Spec;
 
-use super::directories::{self, Hierarchy};
+use super::{
+    directories::{self, Hierarchy},
+    resources,
+    v1::{self, Group},
+};
 
 /// Settings of the cpuset controller of cgroup v1, which are empty at birth; no process may enter before they are filled.
 const CPUSET: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
@@ -30,13 +35,35 @@ impl Place {
         self.hierarchies.iter().map(|hierarchy| hierarchy.mount_point.join(&self.below)).collect()
     }
 
+    /// Whether limits are set on cgroup v1.
+    fn is_on_v1(&self) -> bool {
+        self.hierarchies.iter().any(Hierarchy::has_controllers)
+    }
+
+    /// Sets the resources of the container `id`, which `spec` describes, in the cgroups that were made.
+    ///
+    /// # Errors
+    /// Names what cannot be set.
+    pub fn limit(&self, spec: &Spec, id: &str) -> Result<()> {
+        let Some(resources) = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()) else { return Ok(()) };
+        if !self.is_on_v1() {
+            return resources::set(spec, id, resources);
+        }
+        let with_controllers = self.hierarchies.iter().filter(|hierarchy| hierarchy.has_controllers());
+        let group = |hierarchy: &'_ Hierarchy| hierarchy.mount_point.join(&self.below);
+        let groups: Vec<_> = with_controllers
+            .map(|hierarchy| Group { controllers: &hierarchy.controllers, directory: group(hierarchy) })
+            .collect();
+        v1::set(&groups, resources)
+    }
+
     /// Makes them, with those above that are missing; where they are. Of hierarchies without controllers those that cannot
     /// be made are left out: nothing is limited there.
     ///
     /// # Errors
     /// Names the directory or file, and the cause.
     pub fn make(&self) -> Result<Vec<PathBuf>> {
-        let on_v1 = self.hierarchies.iter().any(Hierarchy::has_controllers);
+        let on_v1 = self.is_on_v1();
         let mut made = Vec::new();
         for hierarchy in &self.hierarchies {
             let directory = hierarchy.mount_point.join(&self.below);
@@ -88,19 +115,10 @@ fn fill_all(top: &Path, directory: &Path) -> Result<()> {
 fn pass_on_all(top: &Path, directory: &Path) -> Result<()> {
     let path = path_down(top, directory);
     for (above, path) in std::iter::once(top).chain(path.iter().copied()).zip(&path) {
-        pass_on(above);
+        directories::pass_on(above);
         fs::create_dir_all(path).with_context(|| format!("cannot make cgroup {}", path.display()))?;
     }
     Ok(())
-}
-
-/// Lets the children of a cgroup have its controllers.
-pub fn pass_on(directory: &Path) {
-    let words = |name: &str| fs::read_to_string(directory.join(name)).unwrap_or_default();
-    let (there, passed) = (words("cgroup.controllers"), words("cgroup.subtree_control"));
-    for controller in there.split_whitespace().filter(|name| !passed.split_whitespace().any(|other| other == *name)) {
-        let _ = fs::write(directory.join("cgroup.subtree_control"), format!("+{controller}"));
-    }
 }
 
 #[cfg(test)]

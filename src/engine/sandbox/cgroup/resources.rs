@@ -16,8 +16,9 @@ use libcgroups::{
 use oci_spec::runtime::{LinuxResources, Spec};
 
 use super::{
+    directories,
     files::{self, Change},
-    place, systemd,
+    systemd,
 };
 
 /// Where cgroup v2 is mounted, alone.
@@ -67,12 +68,11 @@ pub fn take(spec: &mut Spec, by_systemd: bool) -> Left {
     left
 }
 
-/// Sets the spec's resources in the cgroups of the container `id`, which are plain directories.
+/// Sets `resources` in the cgroup v2 of the container `id`, which `spec` describes, a plain directory.
 ///
 /// # Errors
 /// What libcgroups says.
-pub fn set(spec: &Spec, id: &str) -> Result<()> {
-    let Some(resources) = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()) else { return Ok(()) };
+pub fn set(spec: &Spec, id: &str, resources: &LinuxResources) -> Result<()> {
     let options = ControllerOpt { resources, disable_oom_killer: false, oom_score_adj: None, freezer_state: None };
     systemd::manager(spec, id, false)?.apply(&options).context("cannot set the container's resources")
 }
@@ -111,7 +111,7 @@ fn pass_controllers_on(directory: &Path) {
     let below_root = directory.ancestors().skip(1).take_while(|path| path.starts_with(ROOT));
     let mut parents: Vec<&Path> = below_root.collect();
     parents.reverse();
-    parents.into_iter().for_each(place::pass_on);
+    parents.into_iter().for_each(directories::pass_on);
 }
 
 #[cfg(test)]

@@ -1,0 +1,153 @@
+//! The action `start`: leaves a daemon behind and answers its address.
+//!
+//! containerd waits for it each time it makes a pod, so it does one thing after the other with nothing in between: no
+//! second execve, as the daemon is a fork of this process; no runtime before the fork, as that needs a process with a
+//! single thread; no waiting for the daemon, as its socket listens from here on.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    io::Write,
+    os::{
+        fd::AsFd,
+        unix::net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result, bail};
+use containerd_shim::{Flags, StartOpts, cgroup::set_cgroup_and_oom_score, protos::shim::oci::Options as RuncOptions};
+use nix::unistd::{ForkResult, fork};
+use serde::Deserialize;
+use wasmedge_shim_protocol::Location;
+
+use crate::{
+    bootstrap::{self, Age},
+    engine::{Launcher, TTRPC_ADDRESS},
+    options::Options,
+    serve::{self, Daemon},
+    starting::Entry,
+    title,
+};
+
+/// Annotations that group containers into one shim: containerd's own, and the CRI's name of the pod sandbox.
+const GROUP_ANNOTATIONS: [&str; 2] = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
+
+/// Answers the address of the pod's daemon, which this makes unless there is one. In the daemon it returns in the end.
+pub fn command(flags: &Flags) -> Result<ExitCode> {
+    let (options, age) = bootstrap::read(flags)?;
+    let launcher = Launcher::new(Options::from_extensions(&options.extensions)?.engine);
+    launcher.remember().context("cannot write to the bundle")?;
+    let group = grouping(&options.id)?;
+    let address = options.socket_address(&group);
+    // First of all: by it `delete` finds the socket of a daemon that was killed.
+    fs::write("address", &address).context("cannot write to the bundle")?;
+    let socket = PathBuf::from(address.trim_start_matches("unix://"));
+    if group != options.id && UnixStream::connect(&socket).is_ok() {
+        bootstrap::answer(&address, age)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    make_daemon(&options, launcher, &address, &socket, age)
+}
+
+fn make_daemon(options: &StartOpts, launcher: Launcher, address: &str, socket: &Path, age: Age) -> Result<ExitCode> {
+    // Started from here it is in containerd's cgroup, as shims are, and not in one that ShimCgroup names.
+    let engine = launcher.connect()?;
+    let location = Location::default();
+    crate::starting::sweep(&location);
+    let entry =
+        Entry::announce(&location, socket).with_context(|| format!("cannot use {}", location.starting().display()))?;
+    let Some(listener) = listen(socket)? else {
+        // Another container of the pod was faster.
+        entry.end();
+        bootstrap::answer(address, age)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let (answered, mut tell) = io::pipe()?;
+    // SAFETY: the process has one thread.
+    match unsafe { fork().context("cannot make the daemon")? } {
+        ForkResult::Child => {
+            drop(tell);
+            let daemon = Daemon {
+                namespace: options.namespace.clone(),
+                id: options.id.clone(),
+                debug: options.debug,
+                socket: socket.to_owned(),
+                events: options.ttrpc_address.clone(),
+                listener,
+                answered,
+                entry,
+                launcher,
+                engine,
+            };
+            become_daemon(daemon).map(|()| ExitCode::SUCCESS)
+        }
+        ForkResult::Parent { child } => {
+            let runc = options.extension::<RuncOptions>().ok().flatten().unwrap_or_default();
+            if let Err(error) = set_cgroup_and_oom_score(child.as_raw().unsigned_abs(), &runc.shim_cgroup) {
+                // It ends by itself, as it is not told of an answer.
+                bail!("cannot confine the shim: {error}");
+            }
+            bootstrap::answer(address, age)?;
+            // A daemon that is gone has its socket closed: containerd will see.
+            let _ = tell.write_all(&[serve::ANSWERED]);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn become_daemon(daemon: Daemon) -> Result<()> {
+    // Not to be reached by signals for containerd's process group. It fails only for a group's leader.
+    let _ = nix::unistd::setsid();
+    // containerd waits for the end of what `start` writes.
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    nix::unistd::dup2_stdin(null.as_fd())?;
+    nix::unistd::dup2_stdout(null.as_fd())?;
+    nix::unistd::dup2_stderr(null.as_fd())?;
+    drop(null);
+    title::drop_action();
+    // SAFETY: the process has one thread.
+    unsafe { std::env::set_var(TTRPC_ADDRESS, &daemon.events) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve::serve(daemon))
+}
+
+/// Listens at `path`, for root only; `None` where another daemon of the same pod does so already.
+fn listen(path: &Path) -> Result<Option<UnixListener>> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    }
+    for _ in 0..2 {
+        // From the first moment on: bind makes the file with the mask's permissions. There is one thread.
+        let mask = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+        let bound = UnixListener::bind(path);
+        nix::sys::stat::umask(mask);
+        match bound {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                if UnixStream::connect(path).is_ok() {
+                    return Ok(None);
+                }
+                // A daemon that was killed left it.
+                let _ = fs::remove_file(path);
+            }
+            bound => return bound.map(Some).with_context(|| format!("cannot listen on {}", path.display())),
+        }
+    }
+    bail!("cannot listen on {}: another process takes it each time", path.display())
+}
+
+/// The name that containers of one shim share. containerd runs `start` in the bundle.
+fn grouping(id: &str) -> Result<String> {
+    let text = fs::read("config.json").context("cannot read config.json")?;
+    let spec: Annotated = serde_json::from_slice(&text).context("config.json is not an OCI runtime spec")?;
+    let group = GROUP_ANNOTATIONS.iter().find_map(|name| spec.annotations.get(*name));
+    Ok(group.filter(|group| !group.is_empty()).map_or_else(|| id.to_owned(), Clone::clone))
+}
+
+/// The one part of a spec that matters here; parsing the rest would take most of this program's time.
+#[derive(Deserialize)]
+struct Annotated {
+    #[serde(default)]
+    annotations: HashMap<String, String>,
+}
