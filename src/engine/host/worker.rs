@@ -13,7 +13,7 @@ use nix::{
         signal::{SigSet, SigmaskHow, Signal, sigprocmask},
         socket::{AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair},
     },
-    unistd::{ForkResult, Pid, fork, setpgid},
+    unistd::{ForkResult, Pid, fork, getpid, getppid, setpgid},
 };
 use wasmedge_shim_protocol::{Failure, MAX_FDS, Outcome, Reply};
 
@@ -37,6 +37,7 @@ impl Worker {
     pub fn spawn(keep: &[BorrowedFd<'_>], job: impl FnOnce(Reporter) -> Finished) -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        let host = getpid();
         // SAFETY: the host has a single thread, so the child may do whatever it could do itself.
         match unsafe { fork()? } {
             ForkResult::Parent { child } => {
@@ -46,10 +47,11 @@ impl Worker {
                 let reporter = Reporter::new(&theirs);
                 let mut kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
                 kept.push(theirs.as_raw_fd());
-                let finished = prepare(&kept).map_err(|error| Failure::internal(error.to_string())).and_then(|()| {
-                    capture_errors(reporter);
-                    job(reporter)
-                });
+                let finished =
+                    prepare(host, &kept).map_err(|error| Failure::internal(error.to_string())).and_then(|()| {
+                        capture_errors(reporter);
+                        job(reporter)
+                    });
                 match finished {
                     Ok((reply, fds)) => reporter.done(Ok::<_, Failure>(reply), &fds),
                     Err(failure) => reporter.done(Err::<Reply, _>(failure), &[]),
@@ -117,9 +119,12 @@ impl Worker {
 
 /// Makes the fork a process of its own: its own group, so that what it makes can be found if it dies; signals as
 /// usual; no descriptors of the host's.
-fn prepare(kept: &[RawFd]) -> io::Result<()> {
+fn prepare(host: Pid, kept: &[RawFd]) -> io::Result<()> {
     // Without a host nobody waits for what the worker makes; whoever cleans up must not meet it at work.
     prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if getppid() != host {
+        return Err(io::Error::other("the engine host has ended"));
+    }
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     close_all_but(kept)

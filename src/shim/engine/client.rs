@@ -145,7 +145,7 @@ impl EngineClient {
     }
 
     async fn request(&self, request: Request, fds: &[OwnedFd]) -> std::result::Result<Answer, Lost> {
-        let connection = self.connection().await.map_err(|error| Lost::Unsent(format!("{error:#}")))?;
+        let connection = self.connection().await?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         if !connection.expect(id, sender) {
@@ -159,7 +159,7 @@ impl EngineClient {
         }
     }
 
-    async fn connection(&self) -> anyhow::Result<Arc<Connection>> {
+    async fn connection(&self) -> std::result::Result<Arc<Connection>, Lost> {
         let mut current = self.connection.lock().await;
         if let Some(connection) = current.as_ref().filter(|connection| connection.is_alive()) {
             return Ok(connection.clone());
@@ -168,8 +168,9 @@ impl EngineClient {
             Ok(connection) => connection,
             Err(error) => {
                 debug!("no engine host yet: {error:#}");
-                self.launcher.ensure_running().await?;
-                self.connect().await?
+                self.launcher.ensure_running().await.map_err(|error| Lost::Unsent(format!("{error:#}")))?;
+                // It was there a moment ago.
+                self.connect().await.map_err(|_| Lost::Host)?
             }
         };
         *current = Some(connection.clone());

@@ -85,6 +85,17 @@ impl Task {
         ctr(["task", "start", "--detach", "--null-io", &self.id]).run();
     }
 
+    /// As [`Task::start`], unless containerd still knows a task of this name.
+    #[track_caller]
+    pub fn start_if_free(&self) -> bool {
+        let started = ctr(["task", "start", "--detach", "--null-io", &self.id]).finish();
+        if started.stderr.contains("already exists") {
+            return false;
+        }
+        started.exits(0);
+        true
+    }
+
     /// As [`Task::start`], with the output in `log`.
     #[track_caller]
     pub fn start_with_log(&self, log: &std::path::Path) {

@@ -76,8 +76,8 @@ fn containerd_removes_what_a_killed_shim_leaves() {
         shims.iter().for_each(|shim| shim.kill());
         until("the end of the task", || task.state().is_none().then_some(()));
         until("the end of the container", || (!init.lives()).then_some(()));
-        // A new task works at once.
-        task.start();
+        // containerd has the last word on when the old task is forgotten, a moment after its end.
+        until("a new task", || task.start_if_free().then_some(()));
         assert_eq!(task.state().unwrap().1, "RUNNING");
         ctr(["task", "delete", "--force", &task.id]).finish();
         task.remove();
