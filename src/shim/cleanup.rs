@@ -4,18 +4,17 @@
 use std::{
     fs,
     io::{self, Write},
-    os::unix::net::UnixStream,
+    path::Path,
 };
 
 use anyhow::{Context, Result};
 use containerd_shim::{DeleteResponse, Flags, protos::protobuf::Message};
-use log::warn;
 use wasmedge_shim_protocol::{ContainerKey, Deleted, ExitStatus, Location};
 
 use crate::{
     engine::{EngineClient, Launcher},
     events::timestamp,
-    starting,
+    socket, starting,
 };
 
 /// What containerd's Go shim reports for a container whose shim was killed: 128 + SIGKILL.
@@ -50,14 +49,8 @@ fn ask_host(key: &ContainerKey) -> Result<Deleted> {
 /// Removes the dead shim's socket, named in its bundle. Where the shim serves other containers of the pod it lives.
 fn remove_socket() {
     let Ok(address) = fs::read_to_string("address") else { return };
-    let path = address.trim().trim_start_matches("unix://");
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {}
-        _ => return,
-    }
-    if let Err(error) = fs::remove_file(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        warn!("cannot remove {path}: {error}");
+    let path = Path::new(address.trim().trim_start_matches("unix://"));
+    if !socket::is_served(path) {
+        socket::remove(path);
     }
 }

@@ -14,6 +14,7 @@ mod features;
 mod options;
 mod serve;
 mod shim;
+mod socket;
 mod start;
 mod starting;
 mod stdio;

@@ -1,11 +1,6 @@
 //! The daemon: one socket, the task API in its second and third version, until containerd says that it is over.
 
-use std::{
-    io,
-    os::fd::OwnedFd,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
 use anyhow::Result;
 use containerd_shim::{
@@ -26,6 +21,7 @@ use wasmedge_shim_protocol::{Channel, check_peer};
 use crate::{
     engine::{EngineClient, Launcher},
     events::Publisher,
+    socket,
     starting::Entry,
     task::{ABANDONED, TaskService},
     trim::Activity,
@@ -86,7 +82,7 @@ pub async fn serve(daemon: Daemon) -> Result<()> {
     // The answer to the request that ended it all is still to be sent.
     server.shutdown().await.unwrap_or_else(|error| warn!("shutdown of the server: {error}"));
     publisher.flush().await;
-    remove(&daemon.socket);
+    socket::remove(&daemon.socket);
     Ok(())
 }
 
@@ -126,12 +122,4 @@ fn trusted(listener: UnixListener) -> Listener {
             }
         }
     }))
-}
-
-fn remove(path: &Path) {
-    if let Err(error) = std::fs::remove_file(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        warn!("cannot remove {}: {error}", path.display());
-    }
 }

@@ -8,10 +8,7 @@ use std::{
     collections::HashMap,
     fs, io,
     io::Write,
-    os::{
-        fd::AsFd,
-        unix::net::{UnixListener, UnixStream},
-    },
+    os::fd::AsFd,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -27,6 +24,7 @@ use crate::{
     engine::{Launcher, TTRPC_ADDRESS},
     options::Options,
     serve::{self, Daemon},
+    socket,
     starting::Entry,
     title,
 };
@@ -44,7 +42,7 @@ pub fn command(flags: &Flags) -> Result<ExitCode> {
     // First of all: by it `delete` finds the socket of a daemon that was killed.
     fs::write("address", &address).context("cannot write to the bundle")?;
     let socket = PathBuf::from(address.trim_start_matches("unix://"));
-    if group != options.id && UnixStream::connect(&socket).is_ok() {
+    if group != options.id && socket::is_served(&socket) {
         bootstrap::answer(&address, age)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -58,7 +56,7 @@ fn make_daemon(options: &StartOpts, launcher: Launcher, address: &str, socket: &
     crate::starting::sweep(&location);
     let entry =
         Entry::announce(&location, socket).with_context(|| format!("cannot use {}", location.starting().display()))?;
-    let Some(listener) = listen(socket)? else {
+    let Some(listener) = socket::listen(socket)? else {
         // Another container of the pod was faster.
         entry.end();
         bootstrap::answer(address, age)?;
@@ -107,34 +105,11 @@ fn become_daemon(daemon: Daemon) -> Result<()> {
     nix::unistd::dup2_stderr(null.as_fd())?;
     drop(null);
     title::drop_action();
+    socket::take_over(&daemon.listener)?;
     // SAFETY: the process has one thread.
     unsafe { std::env::set_var(TTRPC_ADDRESS, &daemon.events) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve::serve(daemon))
-}
-
-/// Listens at `path`, for root only; `None` where another daemon of the same pod does so already.
-fn listen(path: &Path) -> Result<Option<UnixListener>> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
-    }
-    for _ in 0..2 {
-        // From the first moment on: bind makes the file with the mask's permissions. There is one thread.
-        let mask = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-        let bound = UnixListener::bind(path);
-        nix::sys::stat::umask(mask);
-        match bound {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                if UnixStream::connect(path).is_ok() {
-                    return Ok(None);
-                }
-                // A daemon that was killed left it.
-                let _ = fs::remove_file(path);
-            }
-            bound => return bound.map(Some).with_context(|| format!("cannot listen on {}", path.display())),
-        }
-    }
-    bail!("cannot listen on {}: another process takes it each time", path.display())
 }
 
 /// The name that containers of one shim share. containerd runs `start` in the bundle.

@@ -7,16 +7,14 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::{
-        fs::{MetadataExt, OpenOptionsExt},
-        net::UnixStream,
-    },
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use log::warn;
 use nix::fcntl::{Flock, FlockArg};
 use wasmedge_shim_protocol::{Location, ensure_private_dir};
+
+use crate::socket::{is_served, remove};
 
 /// The entry of one shim, locked.
 pub struct Entry {
@@ -61,21 +59,14 @@ pub fn sweep(location: &Location) {
         let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { continue };
         let socket = io::read_to_string(&*lock).unwrap_or_default();
         // It may be about to die, or known by another start: the next sweep will see.
-        if !socket.is_empty() && UnixStream::connect(&socket).is_ok() {
+        let socket = Path::new(&socket);
+        if is_served(socket) {
             continue;
         }
-        if !socket.is_empty() {
-            remove(Path::new(&socket));
+        if !socket.as_os_str().is_empty() {
+            remove(socket);
         }
         remove(&path);
-    }
-}
-
-fn remove(path: &Path) {
-    if let Err(error) = fs::remove_file(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        warn!("cannot remove {}: {error}", path.display());
     }
 }
 
