@@ -3,7 +3,7 @@
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rustc-link-arg-bins=-Wl,--allow-shlib-undefined");
-    for symbol in ["epoll_wait", "mprotect", "sigaction"] {
+    for symbol in ["epoll_wait", "mmap", "sigaction"] {
         println!("cargo:rustc-link-arg-bins=-Wl,--export-dynamic-symbol={symbol}");
     }
 }

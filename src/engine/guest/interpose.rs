@@ -63,25 +63,35 @@ pub unsafe extern "C" fn epoll_wait(
     }
 }
 
-/// `mprotect`(2), which fails with `ENOMEM` where a linear memory would grow beyond its bound: WasmEdge reserves the
-/// address space and makes it accessible page by page, and `memory.grow` returns -1 when that fails.
+/// `mmap`(2), which fails with `ENOMEM` where a linear memory would grow beyond its bound: WasmEdge reserves the address
+/// space and maps what is used of it, page by page, and `memory.grow` returns -1 when that fails.
 ///
 /// # Safety
 /// As the kernel's.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mprotect(address: *mut c_void, length: size_t, protection: c_int) -> c_int {
-    let grows = protection == libc::PROT_READ | libc::PROT_WRITE && ENGINE.load(Ordering::Relaxed) != 0;
+pub unsafe extern "C" fn mmap(
+    address: *mut c_void,
+    length: size_t,
+    protection: c_int,
+    flags: c_int,
+    fd: c_int,
+    offset: libc::off_t,
+) -> *mut c_void {
+    let linear = libc::MAP_FIXED | libc::MAP_ANONYMOUS | libc::MAP_PRIVATE;
+    let grows =
+        protection == libc::PROT_READ | libc::PROT_WRITE && flags == linear && ENGINE.load(Ordering::Relaxed) != 0;
     if grows && !fits(length as u64) {
         // SAFETY: errno is this thread's.
         unsafe { *libc::__errno_location() = libc::ENOMEM };
-        return -1;
+        return libc::MAP_FAILED;
     }
     // SAFETY: the caller's arguments, as they came.
-    let done = unsafe { libc::syscall(libc::SYS_mprotect, address, length, protection) };
-    if grows && done == 0 {
+    let mapped = unsafe { libc::syscall(libc::SYS_mmap, address, length, protection, flags, fd, offset) };
+    let mapped = mapped as *mut c_void;
+    if grows && mapped != libc::MAP_FAILED {
         LINEAR.fetch_add(length as u64, Ordering::Relaxed);
     }
-    done as c_int
+    mapped
 }
 
 fn fits(more: u64) -> bool {
