@@ -16,6 +16,7 @@ use wasmedge_shim_protocol::{Aot, AotPolicy, Location, Optimization};
 use crate::{
     aot::{Entry, Key, Store, compiling, obtain_in_background},
     compile::optimization_of,
+    wasm::Features,
 };
 
 /// What the optimizing compiler gets through, in bytes a second: for the bar only.
@@ -123,7 +124,7 @@ fn warm(store: &Store, mut parser: Parser) -> Result<ExitCode> {
 
 /// Compiles in the background, where it goes on if this command is interrupted, and shows how it goes.
 fn warm_one(store: &Store, name: &str, module: &[u8], level: Optimization) -> Result<String> {
-    let (key, begin) = (Key::of(module), Instant::now());
+    let (key, begin) = (Key::of(module, Features::default()), Instant::now());
     if store.get(&key, level).is_some() {
         return Ok("is in the cache".to_owned());
     }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use lexopt::{Arg, Parser, ValueExt};
 use wasmedge_shim_protocol::Optimization;
 
-use crate::aot::compile_apart;
+use crate::{aot::compile_apart, wasm::Features};
 
 /// Parses the arguments and compiles.
 pub fn command(mut parser: Parser) -> Result<ExitCode> {
@@ -26,7 +26,8 @@ pub fn command(mut parser: Parser) -> Result<ExitCode> {
     }
     let [module, output] = paths.as_slice() else { bail!("compile needs a module and an output file") };
     let bytes = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
-    let native = compile_apart(&bytes, optimization).with_context(|| format!("cannot compile {}", module.display()))?;
+    let native = compile_apart(&bytes, Features::default(), optimization)
+        .with_context(|| format!("cannot compile {}", module.display()))?;
     write_atomically(native, output).with_context(|| format!("cannot write {}", output.display()))?;
     Ok(ExitCode::SUCCESS)
 }

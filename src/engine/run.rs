@@ -8,7 +8,7 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::{
     guest::TRAP_EXIT_CODE,
-    wasm::{Ending, Limits, Program, World},
+    wasm::{Ending, Features, Invocation, Limits, Program, World},
 };
 
 /// Parses the arguments and runs.
@@ -24,13 +24,20 @@ pub fn command(mut parser: Parser) -> Result<ExitCode> {
     };
     let (path, function) = match module.rsplit_once('#') {
         Some((path, function)) if !fs::exists(&module)? => (path.to_owned(), function.to_owned()),
-        _ => (module, "_start".to_owned()),
+        _ => (module, Invocation::default().function),
     };
+    let args: Vec<String> = parser.raw_args()?.map(|arg| arg.to_string_lossy().into_owned()).collect();
     let bytes = fs::read(&path).with_context(|| format!("cannot read {path}"))?;
-    let program = Program::load(&bytes, &function, &Limits::default()).map_err(|cause| anyhow!("{path}: {cause}"))?;
     world.args.push(path.clone());
-    world.args.extend(parser.raw_args()?.map(|arg| arg.to_string_lossy().into_owned()));
-    match program.run(&world) {
+    world.args.extend(args.clone());
+    let invocation = Invocation { function, args };
+    let program = Program::load(&bytes, &invocation, &Limits::default(), Features::default())
+        .map_err(|cause| anyhow!("{path}: {cause}"))?;
+    match program.run(&world, |_| {}) {
+        Ending::Returned(results) => {
+            results.iter().for_each(|result| println!("{result}"));
+            Ok(ExitCode::SUCCESS)
+        }
         Ending::Exited(code) => Ok(ExitCode::from((code & 0xff) as u8)),
         Ending::Trapped(cause) => {
             eprintln!("wasmedge-engine: {path} trapped: {cause}");

@@ -8,14 +8,18 @@
 
 mod aot;
 mod channel;
+mod engine;
 mod error;
 mod location;
 mod message;
 mod peer;
 mod pidfd;
+mod plugins;
+mod proposals;
 
 pub use aot::{Aot, AotPolicy, Optimization};
 pub use channel::{Channel, MAX_FDS, MAX_MESSAGE, check_hello};
+pub use engine::Engine;
 pub use error::{Error, Failure, FailureKind, Result};
 pub use location::{Location, ensure_private_dir};
 pub use message::{
@@ -24,6 +28,8 @@ pub use message::{
 };
 pub use peer::{Peer, check_peer};
 pub use pidfd::{Pidfd, exit_code};
+pub use plugins::Plugins;
+pub use proposals::{Proposal, Proposals, UnknownProposal};
 
 /// Version of the messages. Two ends with different versions do not talk to each other.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Aot, Failure};
+use crate::{Aot, Engine, Failure, Plugins};
 
 /// First message in each direction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ impl fmt::Display for ContainerKey {
 pub enum Request {
     /// Make the container, up to the point where only its entrypoint is left to run. The file descriptors of its
     /// stdio come with the message, see [`StdioPresence`].
-    Create(Create),
+    Create(Box<Create>),
     /// Run the entrypoint of a created container.
     Start(ContainerKey),
     /// Run another program in a container. The first file descriptor with the message holds the program's
@@ -158,6 +158,10 @@ pub struct SandboxOptions {
     pub no_pivot_root: bool,
     /// How modules get native code, unless the container says otherwise.
     pub aot: Aot,
+    /// What modules have of WasmEdge's abilities, unless the container says otherwise.
+    pub engine: Engine,
+    /// The plugins that modules have, unless the container names fewer.
+    pub plugins: Plugins,
 }
 
 /// Positive answers.

@@ -3,7 +3,10 @@
 //! containerd hands them over as `runtimeoptions.v1.Options`, whose body is TOML, or as `containerd.runc.v1.Options`
 //! where a client treats every runtime like runc.
 
-use std::{path::PathBuf, str::FromStr};
+mod sections;
+mod values;
+
+use std::path::PathBuf;
 
 use containerd_shim::{
     api::Options as RuncOptions,
@@ -11,10 +14,14 @@ use containerd_shim::{
     protos::protobuf::{CodedInputStream, Message, well_known_types::any::Any},
 };
 use log::warn;
-use toml::{Table, Value};
-use wasmedge_shim_protocol::{Aot, AotPolicy, Optimization, SandboxOptions};
+use toml::Table;
+use wasmedge_shim_protocol::SandboxOptions;
 
-use Found::{Known, Unknown};
+use sections::{aot, engine, plugins};
+use values::{
+    Found::{Known, Unknown},
+    boolean, level, section, string,
+};
 
 /// Message of a runtime's options that containerd does not know itself (containerd, `api/types/runtimeoptions`).
 const TOML_OPTIONS: &str = "runtimeoptions.v1.Options";
@@ -46,6 +53,9 @@ pub enum OptionsError {
     /// The file that the options are in cannot be read.
     #[error("runtime options file {0}: {1}")]
     File(String, String),
+    /// Plugins without a place to find them.
+    #[error("runtime option plugins.load: plugins.dir must say where they are")]
+    NoPluginDirectory,
     /// A value of the wrong type or out of its range.
     #[error("runtime option {name}: {expected} is expected, not {found}")]
     Value {
@@ -100,8 +110,11 @@ impl Options {
                 "NoPivotRoot" => options.sandbox.no_pivot_root = boolean(name, value)?,
                 "engine" => section(name, value, |key, name, value| match key {
                     "path" => string(name, value).map(|path| options.engine = Some(path.into())).map(Known),
-                    _ => Ok(Unknown),
+                    _ => engine(&mut options.sandbox.engine, key, name, value),
                 })?,
+                "plugins" => {
+                    section(name, value, |key, name, value| plugins(&mut options.sandbox.plugins, key, name, value))?;
+                }
                 "log" => section(name, value, |key, name, value| match key {
                     "level" => level(name, value).map(|level| options.log_level = Some(level)).map(Known),
                     _ => Ok(Unknown),
@@ -111,74 +124,11 @@ impl Options {
                 unknown => warn!("runtime option {unknown} is not known and ignored"),
             }
         }
-        Ok(options)
-    }
-}
-
-/// Whether there is an option of a name.
-enum Found {
-    Known(()),
-    Unknown,
-}
-
-/// The options of a section; `set` is given each: its key, its full name for messages, its value.
-fn section(
-    name: &str,
-    value: &Value,
-    mut set: impl FnMut(&str, &str, &Value) -> Result<Found, OptionsError>,
-) -> Result<(), OptionsError> {
-    let table = value.as_table().ok_or_else(|| wrong(name, "a section", value))?;
-    for (key, value) in table {
-        let name = format!("{name}.{key}");
-        if let Unknown = set(key, &name, value)? {
-            warn!("runtime option {name} is not known and ignored");
+        let plugins = &options.sandbox.plugins;
+        if !plugins.names.is_empty() && plugins.directory.as_os_str().is_empty() {
+            return Err(OptionsError::NoPluginDirectory);
         }
-    }
-    Ok(())
-}
-
-fn aot(aot: &mut Aot, key: &str, name: &str, value: &Value) -> Result<Found, OptionsError> {
-    match key {
-        "policy" => aot.policy = named(name, AotPolicy::NAMES, value)?,
-        "level" => aot.level = named(name, Optimization::NAMES, value)?,
-        "wait_ms" => aot.wait_millis = number(name, value)?,
-        "cache_mib" => aot.cache_mib = number(name, value)?,
-        _ => return Ok(Unknown),
-    }
-    Ok(Known(()))
-}
-
-fn named<T: FromStr>(name: &str, expected: &'static str, value: &Value) -> Result<T, OptionsError> {
-    value.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| wrong(name, expected, value))
-}
-
-fn number(name: &str, value: &Value) -> Result<u32, OptionsError> {
-    let number = value.as_integer().and_then(|number| u32::try_from(number).ok());
-    number.ok_or_else(|| wrong(name, "a whole number of at most 4294967295", value))
-}
-
-fn boolean(name: &str, value: &Value) -> Result<bool, OptionsError> {
-    value.as_bool().ok_or_else(|| wrong(name, "true or false", value))
-}
-
-fn string(name: &str, value: &Value) -> Result<String, OptionsError> {
-    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned).ok_or_else(|| wrong(name, "a string", value))
-}
-
-fn level(name: &str, value: &Value) -> Result<log::LevelFilter, OptionsError> {
-    named(name, "off, error, warn, info, debug or trace", value)
-}
-
-fn wrong(name: &str, expected: &'static str, value: &Value) -> OptionsError {
-    OptionsError::Value { name: name.to_owned(), expected, found: describe(value) }
-}
-
-fn describe(value: &Value) -> String {
-    match value {
-        Value::String(text) => format!("string {text:?}"),
-        Value::Integer(number) => format!("integer {number}"),
-        Value::Boolean(truth) => format!("boolean {truth}"),
-        other => other.type_str().to_owned(),
+        Ok(options)
     }
 }
 
@@ -211,6 +161,7 @@ fn toml_body(message: &[u8]) -> Result<String, BodyError> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use wasmedge_shim_protocol::{Aot, AotPolicy, Optimization, Proposal, Proposals};
 
     fn toml_any(body: &str) -> Any {
         let mut value = vec![0x0a, 1, b'x', 0x1a, u8::try_from(body.len()).unwrap()];
@@ -231,6 +182,44 @@ mod tests {
         let aot = Options::from_toml(text).unwrap().sandbox.aot;
         let wanted = Aot { policy: AotPolicy::Require, wait_millis: 50, level: Optimization::O3, cache_mib: 10 };
         assert_eq!(aot, wanted);
+    }
+
+    #[test]
+    fn options_of_the_engine_are_taken() {
+        let text = "[engine]\ngas_limit = 1000\ntime_limit_ms = 50\nmemory_pages = 16\nstatistics = true\n\
+                    proposals = [\"-simd\", \"+memory64\"]\noptional_proposals = [\"threads\"]\n";
+        let engine = Options::from_toml(text).unwrap().sandbox.engine;
+        assert_eq!((engine.gas_limit, engine.time_limit_millis, engine.memory_pages), (Some(1000), Some(50), Some(16)));
+        assert!(engine.statistics);
+        assert!(!engine.proposals.has(Proposal::Simd) && engine.proposals.has(Proposal::Memory64));
+        assert_eq!(engine.optional_proposals, Proposals::NONE.with(Proposal::Threads));
+        let error = |text: &str| Options::from_toml(text).unwrap_err().to_string();
+        assert_eq!(
+            error("[engine]\ngas_limit = 0"),
+            "runtime option engine.gas_limit: a whole number of at least 1 is expected, not integer 0"
+        );
+        assert_eq!(
+            error("[engine]\nproposals = [\"simd\"]"),
+            "runtime option engine.proposals: a list of +NAME and -NAME with the names of proposals is expected, not \
+             string \"simd\""
+        );
+        assert!(error("[engine]\noptional_proposals = \"threads\"").contains("not string \"threads\""));
+    }
+
+    #[test]
+    fn plugins_have_a_directory_names_and_an_environment() {
+        let text = "[plugins]\ndir = \"/opt/plugins\"\nload = [\"a\", \"libb\"]\n[plugins.env]\nX = \"1\"\n";
+        let plugins = Options::from_toml(text).unwrap().sandbox.plugins;
+        assert_eq!(
+            (plugins.directory.to_str(), &plugins.names[..]),
+            (Some("/opt/plugins"), &["a".into(), "libb".into()][..])
+        );
+        assert_eq!(plugins.env, [("X".to_owned(), "1".to_owned())]);
+        let error = |text: &str| Options::from_toml(text).unwrap_err().to_string();
+        assert!(error("[plugins]\nload = [\"a\"]").contains("plugins.dir must say where they are"));
+        assert!(error("[plugins]\ndir = \"plugins\"").contains("an absolute path is expected"));
+        assert!(error("[plugins]\ndir = \"/p\"\nload = [\"../a\"]").contains("without a directory"));
+        assert!(error("[plugins]\n[plugins.env]\nX = 1").contains("runtime option plugins.env.X"));
     }
 
     #[test]

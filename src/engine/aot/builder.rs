@@ -15,6 +15,7 @@ use super::{
     process,
     store::{Key, Store},
 };
+use crate::wasm::Features;
 
 /// How much more urgent everything else is than optimization (nice(2)).
 const BACKGROUND: libc::c_int = 10;
@@ -80,10 +81,13 @@ fn build(store: &Store, key: &Key, module: &[u8], levels: &[Optimization]) {
             unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, BACKGROUND) };
         }
         let begin = Instant::now();
-        let made = compile_apart(module, *level).and_then(|mut native| Ok(store.put(key, *level, &mut native)?));
+        let made = compile_apart(module, key.features, *level)
+            .and_then(|mut native| Ok(store.put(key, *level, &mut native)?));
         match made {
             Ok(()) => {
-                log::info!("module {} was compiled at {level} in {} ms", key.module, begin.elapsed().as_millis());
+                let variant = if key.features == Features::default() { "" } else { " (other features)" };
+                let millis = begin.elapsed().as_millis();
+                log::info!("module {} was compiled at {level}{variant} in {millis} ms", key.module);
                 store.set_failure(key, None);
             }
             Err(error) => {

@@ -22,7 +22,7 @@ use nix::{
 };
 use wasmedge_shim_protocol::Optimization;
 
-use crate::wasm::compile;
+use crate::wasm::{Features, compile};
 
 /// The user that owns nothing.
 const NOBODY: u32 = 65_534;
@@ -36,14 +36,15 @@ const OUTPUT: u64 = 1 << 30;
 const WORKSPACE: &str = "/tmp";
 
 /// Compiles in a child process; the native code, at its start.
-pub fn compile_apart(module: &[u8], optimization: Optimization) -> Result<File> {
+pub fn compile_apart(module: &[u8], features: Features, optimization: Optimization) -> Result<File> {
     let mut native = File::from(memfd_create(c"native-code", MFdFlags::MFD_CLOEXEC)?);
     let (mut causes, cause) = io::pipe()?;
     // SAFETY: the process has one thread.
     match unsafe { fork()? } {
         ForkResult::Child => {
             drop(causes);
-            let done = confine().and_then(|directory| compile_into(module, optimization, &directory, &native));
+            let done =
+                confine().and_then(|directory| compile_into(module, features, optimization, &directory, &native));
             let code = match done {
                 Ok(()) => 0,
                 Err(error) => {
@@ -113,9 +114,15 @@ fn confine() -> Result<PathBuf> {
     Ok("/".into())
 }
 
-fn compile_into(module: &[u8], optimization: Optimization, directory: &Path, native: &File) -> Result<()> {
+fn compile_into(
+    module: &[u8],
+    features: Features,
+    optimization: Optimization,
+    directory: &Path,
+    native: &File,
+) -> Result<()> {
     let path = directory.join("module.so");
-    compile(module, optimization, &path).map_err(|cause| anyhow!(cause))?;
+    compile(module, features, optimization, &path).map_err(|cause| anyhow!(cause))?;
     io::copy(&mut File::open(&path)?, &mut &*native)?;
     // The other way, the workspace goes with its mount namespace.
     if directory != Path::new("/") {

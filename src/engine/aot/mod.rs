@@ -24,18 +24,20 @@ pub use compiler::compile_apart;
 pub use identity::warm_up;
 pub use store::{Entry, Key, Store};
 
+use crate::wasm::Features;
+
 /// How often somebody who waits for native code looks for it.
 const POLL: Duration = Duration::from_millis(2);
 
-/// Native code for `module` as `aot` wants it; `None` where it is to be interpreted.
+/// Native code for `module` as `aot` wants it, to be run with `features`; `None` where it is to be interpreted.
 ///
 /// # Errors
 /// Only with [`AotPolicy::Require`]: why there is no native code.
-pub fn obtain(store: &Store, aot: &Aot, module: &[u8]) -> Result<Option<File>, String> {
+pub fn obtain(store: &Store, aot: &Aot, features: Features, module: &[u8]) -> Result<Option<File>, String> {
     if aot.policy == AotPolicy::Off {
         return Ok(None);
     }
-    let key = Key::of(module);
+    let key = Key::of(module, features);
     if let Some(native) = store.get(&key, aot.level) {
         return Ok(Some(native));
     }

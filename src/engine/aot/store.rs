@@ -13,9 +13,10 @@ use std::{
 
 use nix::sys::{stat::futimens, time::TimeSpec};
 use sha2::{Digest, Sha256};
-use wasmedge_shim_protocol::{Location, Optimization, ensure_private_dir};
+use wasmedge_shim_protocol::{Location, Optimization, Proposals, ensure_private_dir};
 
 use super::{identity, sealed};
+use crate::wasm::Features;
 
 /// Survives a reboot.
 const DIRECTORY: &str = "/var/lib/containerd-shim-wasmedge/aot";
@@ -32,17 +33,32 @@ pub struct Key {
     engine: String,
     /// SHA-256 in hexadecimal digits.
     pub module: String,
+    /// What it is compiled with.
+    pub features: Features,
 }
 
 impl Key {
-    /// Of a module for this engine.
-    pub fn of(module: &[u8]) -> Self {
-        Self { engine: identity::engine().to_owned(), module: identity::hex(&Sha256::digest(module)) }
+    /// Of a module for this engine, with these features.
+    pub fn of(module: &[u8], features: Features) -> Self {
+        Self { engine: identity::engine().to_owned(), module: identity::hex(&Sha256::digest(module)), features }
     }
 
     /// The same in one word.
     pub fn name(&self) -> String {
-        format!("{}-{}", self.engine, self.module)
+        format!("{}-{}{}", self.engine, self.module, self.variant())
+    }
+
+    /// What tells it from the same module with other features; nothing with the usual ones.
+    fn variant(&self) -> String {
+        let Features { proposals, counted } = self.features;
+        let counted = if counted { "-counted" } else { "" };
+        let proposals = if proposals == Proposals::default() { String::new() } else { format!("-p{proposals}") };
+        format!("{counted}{proposals}")
+    }
+
+    /// Its native code's name, without an extension.
+    pub fn at(&self, level: Optimization) -> String {
+        format!("{}{}-{level}", self.module, self.variant())
     }
 }
 
@@ -83,7 +99,7 @@ impl Store {
     }
 
     fn path(&self, key: &Key, level: Optimization) -> PathBuf {
-        self.directory.join(&key.engine).join(format!("{}-{level}.so", key.module))
+        self.directory.join(&key.engine).join(format!("{}.so", key.at(level)))
     }
 
     /// A file about `key` that a reboot removes.
@@ -148,7 +164,7 @@ impl Store {
         let directory = path.parent().unwrap_or(&self.directory);
         ensure_private_dir(&self.directory)?;
         ensure_private_dir(directory)?;
-        let temporary = directory.join(format!("{}-{level}.{}", key.module, std::process::id()));
+        let temporary = directory.join(format!("{}.{}", key.at(level), std::process::id()));
         let written = File::create(&temporary).and_then(|mut file| {
             sealed::write(native, &seal_name(&path), &mut file)?;
             // Containers' users read it, through a descriptor.
@@ -261,6 +277,7 @@ fn remove(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wasmedge_shim_protocol::Proposal;
 
     /// What happens to an entry, by its path and that of another.
     type Change = fn(&Path, &Path);
@@ -272,7 +289,7 @@ mod tests {
     }
 
     fn put(store: &Store, module: &[u8], size: usize) -> Key {
-        let key = Key::of(module);
+        let key = Key::of(module, Features::default());
         store.put(&key, Optimization::O2, &mut content(&vec![7; size])).unwrap();
         key
     }
@@ -292,9 +309,15 @@ mod tests {
         io::Read::read_to_end(&mut store.get(&key, Optimization::O2).unwrap(), &mut bytes).unwrap();
         assert_eq!(bytes[..100], [7; 100]);
         assert!(store.get(&key, Optimization::O0).is_none());
-        assert!(store.get(&Key::of(b"b"), Optimization::O2).is_none());
+        assert!(store.get(&Key::of(b"b", Features::default()), Optimization::O2).is_none());
         let other = Key { engine: "0123456789abcdef".into(), ..key };
         assert!(store.get(&other, Optimization::O2).is_none(), "of another engine");
+        let counted = Key::of(b"a", Features { counted: true, ..Features::default() });
+        assert!(store.get(&counted, Optimization::O2).is_none(), "with counters");
+        let proposals = Proposals::default().without(Proposal::Simd);
+        let without = Key::of(b"a", Features { proposals, counted: false });
+        assert!(store.get(&without, Optimization::O2).is_none(), "with other proposals");
+        assert_ne!(counted.name(), without.name());
     }
 
     #[test]
@@ -339,7 +362,7 @@ mod tests {
     #[test]
     fn a_failure_is_remembered_until_it_is_taken_back() {
         let (_top, store) = scene();
-        let key = Key::of(b"a");
+        let key = Key::of(b"a", Features::default());
         assert_eq!(store.failure(&key), None);
         store.set_failure(&key, Some("no luck"));
         assert_eq!(store.failure(&key).as_deref(), Some("no luck"));

@@ -16,15 +16,28 @@ use super::{memory, seccomp, signals};
 const USEFUL: [Capability; 3] =
     [Capability::CAP_NET_BIND_SERVICE, Capability::CAP_DAC_OVERRIDE, Capability::CAP_FOWNER];
 
-/// Makes this process fit to run a module. `proc` is a descriptor of a proc filesystem, closed in the end.
+/// What hardening depends on.
+pub struct Hardening<'a> {
+    /// AppArmor profile to change to.
+    pub apparmor_profile: Option<&'a str>,
+    /// Most pages of linear memory.
+    pub pages: Option<u64>,
+    /// Whether there are plugins, which may start threads.
+    pub plugins: bool,
+    /// A descriptor of a proc filesystem, closed in the end.
+    pub proc: RawFd,
+}
+
+/// Makes this process fit to run a module.
 ///
 /// # Errors
 /// Names the step. The caller must not run the module then.
-pub fn harden(apparmor_profile: Option<&str>, proc: RawFd) -> Result<(), String> {
+pub fn harden(hardening: &Hardening<'_>) -> Result<(), String> {
+    let Hardening { apparmor_profile, pages, plugins, proc } = *hardening;
     if let Some(profile) = apparmor_profile {
         change_profile(profile, proc).map_err(|error| format!("AppArmor profile \"{profile}\": {error}"))?;
     }
-    memory::enforce(proc).map_err(|error| format!("memory limit: {error}"))?;
+    memory::enforce(proc, pages).map_err(|error| format!("memory limit: {error}"))?;
     close_descriptors_from(3).map_err(|error| format!("closing inherited descriptors: {error}"))?;
     // SAFETY: the process has a single thread.
     unsafe { libc::clearenv() };
@@ -32,7 +45,7 @@ pub fn harden(apparmor_profile: Option<&str>, proc: RawFd) -> Result<(), String>
     reduce_capabilities().map_err(|error| format!("capabilities: {error}"))?;
     set_flag(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(|error| format!("no_new_privs: {error}"))?;
     set_flag(libc::PR_SET_DUMPABLE, 0).map_err(|error| format!("dumpable: {error}"))?;
-    seccomp::install()
+    if plugins { seccomp::install_with_threads() } else { seccomp::install() }
 }
 
 /// Switches the profile now: the usual `exec NAME` takes effect at the next execve. There is no `/proc` in a module's

@@ -20,10 +20,19 @@ static ENGINE: AtomicU64 = AtomicU64::new(0);
 /// Linear memory that the guest has, in bytes.
 static LINEAR: AtomicU64 = AtomicU64::new(0);
 
-/// From now on linear memories grow only as far as `RLIMIT_DATA` allows, less [`ENGINE_SLACK`]; `engine` is the private
-/// memory that counts for that limit already, in bytes. The limit may change meanwhile.
-pub fn bound_linear_memory(engine: u64) {
+/// Linear memory that the guest may have in any case, in bytes.
+static MOST: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// From now on linear memories grow only as far as `RLIMIT_DATA` allows, less [`ENGINE_SLACK`], and up to `most` bytes;
+/// `engine` is the private memory that counts for that limit already, in bytes. The limit may change meanwhile.
+pub fn bound_linear_memory(engine: u64, most: u64) {
+    MOST.store(most, Ordering::Relaxed);
     ENGINE.store(engine, Ordering::Relaxed);
+}
+
+/// Bytes of linear memory that the guest has. It never gives any back.
+pub fn linear_memory() -> u64 {
+    LINEAR.load(Ordering::Relaxed)
 }
 
 /// libc's function behind one of ours.
@@ -100,8 +109,9 @@ fn fits(more: u64) -> bool {
     if unsafe { libc::getrlimit(libc::RLIMIT_DATA, &raw mut limit) } != 0 {
         return false;
     }
-    let taken = ENGINE.load(Ordering::Relaxed) + LINEAR.load(Ordering::Relaxed) + ENGINE_SLACK;
-    taken.saturating_add(more) <= limit.rlim_cur
+    let linear = LINEAR.load(Ordering::Relaxed).saturating_add(more);
+    let taken = ENGINE.load(Ordering::Relaxed).saturating_add(linear).saturating_add(ENGINE_SLACK);
+    taken <= limit.rlim_cur && linear <= MOST.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]

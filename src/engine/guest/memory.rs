@@ -18,7 +18,7 @@ use nix::{
 };
 
 use super::interpose::{self, ENGINE_SLACK};
-use crate::wasm::Limits;
+use crate::wasm::{Limits, PAGE};
 
 /// Private writable memory that this process has mapped (`VmData`, proc_pid_status(5)), in bytes. `proc` is a
 /// descriptor of a proc filesystem.
@@ -39,8 +39,9 @@ pub fn bound(limits: &Limits, inherited: u64) -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_DATA, inherited + limits.data() + ENGINE_SLACK, libc::RLIM_INFINITY)?)
 }
 
-/// Makes the bound that of the linear memories, too: `memory.grow` fails before the engine is out of memory.
-pub fn enforce(proc: RawFd) -> io::Result<()> {
-    interpose::bound_linear_memory(in_use(proc)?);
+/// Makes the bound that of the linear memories, too: `memory.grow` fails before the engine is out of memory. They may
+/// have `pages` pages in any case.
+pub fn enforce(proc: RawFd, pages: Option<u64>) -> io::Result<()> {
+    interpose::bound_linear_memory(in_use(proc)?, pages.map_or(u64::MAX, |pages| pages.saturating_mul(PAGE)));
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! instruction.
 
 pub mod console;
+mod core_dump;
 mod entrypoint;
 mod executor;
 mod harden;
@@ -10,20 +11,27 @@ mod interpose;
 mod memory;
 mod native;
 mod overflow;
+mod preopens;
 mod ready;
 mod report;
 mod seccomp;
+mod settings;
 mod signals;
+mod statistics;
 mod tenant;
+mod timer;
 mod title;
 mod world;
 
+pub use core_dump::Destination as CoreDumps;
 pub use entrypoint::{Entrypoint, resolve};
 pub use executor::GuestExecutor;
 pub use hook::run as run_hook;
 pub use native::EXEC_FAILED;
+pub use preopens::Preopen;
 pub use ready::{Native, Sandbox, exit_now};
 pub use report::{Finished, Report, Reporter, capture_errors};
 pub use seccomp::prepare as prepare_seccomp;
+pub use settings::Settings;
 pub use signals::TRAP_EXIT_CODE;
 pub use tenant::{HIDDEN_FROM_MODULES, Tenant, become_program};

@@ -3,7 +3,7 @@
 use std::{
     ffi::CString,
     fs::File,
-    io::Read,
+    io::{self, Read, Write},
     os::{fd::RawFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
 };
@@ -11,13 +11,15 @@ use std::{
 use oci_spec::runtime::Process;
 
 use super::{
-    console,
+    console, core_dump,
     entrypoint::{Entrypoint, resolve},
-    harden, memory, native, overflow,
+    harden::{Hardening, harden},
+    memory, native, overflow,
+    settings::Settings,
     signals::{self, TRAP_EXIT_CODE},
-    title, world,
+    statistics, timer, title, world,
 };
-use crate::wasm::{Ending, Limits, Program, World};
+use crate::wasm::{CoreDump, Ending, Invocation, Limits, Program, World};
 
 /// What was decided about the sandbox before it was built.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub struct Sandbox {
     pub proc: RawFd,
     /// The module's native code.
     pub native: Option<Native>,
+    /// What a module has of the engine's abilities.
+    pub settings: Settings,
 }
 
 /// Native code that was compiled for the module.
@@ -75,8 +79,11 @@ impl Sandbox {
                 title::set_name(&path);
                 // A kernel that cannot do it shows the host's command line.
                 let _ = title::set_command_line(&args, self.proc);
-                let program = self.load(&path, &function).map_err(|cause| format!("exec: {:?}: {cause}", args[0]))?;
-                Ok(Ready::Wasm { program: Box::new(program), world: world::world(process, &args) })
+                let invocation = Invocation { function, args: args[1..].to_vec() };
+                let program = self.load(&path, &invocation).map_err(|cause| format!("exec: {:?}: {cause}", args[0]))?;
+                let world = world::world(process, &args, self.settings.preopens.as_deref())
+                    .map_err(|cause| format!("exec: {:?}: {cause}", args[0]))?;
+                Ok(Ready::Wasm { program: Box::new(program), world })
             }
             Entrypoint::Linux { path, args } => {
                 native::check_executable(&args[0], &path)?;
@@ -86,24 +93,29 @@ impl Sandbox {
         }
     }
 
-    fn load(&self, path: &Path, function: &str) -> Result<Program, String> {
+    fn load(&self, path: &Path, invocation: &Invocation) -> Result<Program, String> {
         let mut bytes = Vec::new();
         File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|error| error.to_string())?;
         let bounds = |error: std::io::Error| format!("memory limit: {error}");
         let inherited = memory::in_use(self.proc).map_err(bounds)?;
         let program = match &self.native {
-            Some(native) => self.load_native(native, &bytes, function)?,
-            None => Program::load(&bytes, function, &self.limits)?,
+            Some(native) => self.load_native(native, &bytes, invocation)?,
+            None => self.load_plain(&bytes, invocation)?,
         };
         drop(bytes);
         memory::bound(&self.limits, inherited).map_err(bounds)?;
         Ok(program)
     }
 
-    fn load_native(&self, native: &Native, bytes: &[u8], function: &str) -> Result<Program, String> {
+    fn load_plain(&self, bytes: &[u8], invocation: &Invocation) -> Result<Program, String> {
+        Program::load(bytes, invocation, &self.settings.limits(&self.limits), self.settings.features())
+    }
+
+    fn load_native(&self, native: &Native, bytes: &[u8], invocation: &Invocation) -> Result<Program, String> {
         let path = CString::new(native.path.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
-        match Program::load_native(&path, bytes, function, &self.limits) {
-            Err(_) if !native.required => Program::load(bytes, function, &self.limits),
+        let (limits, features) = (self.settings.limits(&self.limits), self.settings.features());
+        match Program::load_native(&path, bytes, invocation, &limits, features) {
+            Err(_) if !native.required => self.load_plain(bytes, invocation),
             loaded => loaded,
         }
     }
@@ -119,7 +131,8 @@ impl Sandbox {
     fn run_module(&self, program: Program, world: &World) -> ! {
         // A module that thinks it has a terminal is no reason not to run it.
         let _ = console::hide_null_input();
-        if let Err(cause) = harden::harden(self.apparmor_profile.as_deref(), self.proc) {
+        let name = world.args.first().map_or("the module", String::as_str);
+        if let Err(cause) = self.confine(name) {
             eprintln!("wasmedge: the module was not run, its sandbox is incomplete: {cause}");
             exit_now(TRAP_EXIT_CODE);
         }
@@ -127,17 +140,52 @@ impl Sandbox {
         // SAFETY: only touches free memory of the allocator.
         unsafe { libc::malloc_trim(0) };
         // A handler that cannot be set costs a message, not the module.
-        let name = world.args.first().map_or("the module", String::as_str);
         let _ = signals::end_on_abort(name);
         let _ = overflow::end_on_overflow(name);
-        match program.run(world) {
-            // POSIX keeps the low eight bits.
-            Ending::Exited(code) => exit_now((code & 0xff).cast_signed()),
-            Ending::Trapped(cause) => {
-                eprintln!("wasmedge: {} trapped: {cause}", world.args.first().map_or("the module", String::as_str));
-                exit_now(TRAP_EXIT_CODE)
-            }
+        if self.settings.statistics {
+            statistics::begin(name);
         }
+        let mut dumped = None;
+        let post_mortem = |dump: &CoreDump<'_>| {
+            dumped = self.settings.core_dumps.as_ref().map(|to| core_dump::save(dump, to));
+        };
+        let code = match program.run(world, post_mortem) {
+            Ending::Returned(results) => {
+                // A reader that is gone does not want them.
+                let _ = results.iter().try_for_each(|result| writeln!(io::stdout(), "{result}"));
+                0
+            }
+            // POSIX keeps the low eight bits.
+            Ending::Exited(code) => (code & 0xff).cast_signed(),
+            Ending::Trapped(cause) => {
+                eprintln!("wasmedge: {name} trapped: {cause}");
+                if let Some(dumped) = dumped {
+                    eprintln!("wasmedge: {name}: {dumped}");
+                }
+                TRAP_EXIT_CODE
+            }
+        };
+        statistics::tell();
+        exit_now(code)
+    }
+
+    /// The timer comes first: the filter lets nobody set one.
+    fn confine(&self, program: &str) -> Result<(), String> {
+        if let Some(millis) = self.settings.time_limit_millis {
+            timer::end_after(millis, program).map_err(|error| format!("time limit: {error}"))?;
+        }
+        let plugins = &self.settings.plugins;
+        harden(&Hardening {
+            apparmor_profile: self.apparmor_profile.as_deref(),
+            pages: self.settings.memory_pages,
+            plugins: !plugins.names.is_empty(),
+            proc: self.proc,
+        })?;
+        for (name, value) in plugins.env.iter().filter(|_| !plugins.names.is_empty()) {
+            // SAFETY: the process has one thread. Hardening has removed it with the engine's own.
+            unsafe { std::env::set_var(name, value) };
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 
+use super::statistics;
+
 /// Exit code of a guest that trapped: what the shell shows for a process that aborted (128 + SIGABRT).
 pub const TRAP_EXIT_CODE: i32 = 134;
 
@@ -12,6 +14,7 @@ pub const TRAP_EXIT_CODE: i32 = 134;
 const ENDING: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP];
 
 extern "C" fn end(signal: libc::c_int) {
+    statistics::tell();
     // SAFETY: _exit is async-signal-safe.
     unsafe { libc::_exit(128 + signal) }
 }
@@ -25,6 +28,7 @@ extern "C" fn give_up() {
     // SAFETY: write and _exit are async-signal-safe.
     unsafe {
         libc::write(2, words.as_ptr().cast(), words.len());
+        statistics::tell();
         libc::_exit(TRAP_EXIT_CODE)
     }
 }

@@ -4,16 +4,25 @@ use std::path::Path;
 
 use oci_spec::runtime::Process;
 
+use super::preopens::{self, Preopen};
 use crate::wasm::World;
 
-/// The world of a module in the container that this process is in.
-pub fn world(process: &Process, args: &[String]) -> World {
+/// The world of a module in the container that this process is in. `preopens` are those that the container asks for.
+///
+/// # Errors
+/// One of those cannot be opened.
+pub fn world(process: &Process, args: &[String], preopens: Option<&[Preopen]>) -> Result<World, String> {
     let mut env = process.env().clone().unwrap_or_default();
     let cwd = process.cwd();
     if cwd != Path::new("/") && !env.iter().any(|entry| entry.starts_with("PWD=")) {
         env.push(format!("PWD={}", cwd.display()));
     }
-    World { args: args.to_vec(), env, preopens: preopens_for(cwd) }
+    let usual = preopens_for(cwd);
+    let preopens = match preopens {
+        Some(asked) => preopens::spell(asked, &usual)?,
+        None => usual,
+    };
+    Ok(World { args: args.to_vec(), env, preopens })
 }
 
 /// The directories that a guest finds open, `guest:host`.

@@ -26,7 +26,7 @@ impl Host {
         let ToHost::Request { id, request } = message else { return };
         let caller = Caller::Shim { connection, request: id };
         match request {
-            Request::Create(create) => self.create(caller, create, fds),
+            Request::Create(create) => self.create(caller, *create, fds),
             Request::Start(key) => self.start(caller, key),
             Request::Exec(exec) => self.exec(caller, exec, fds),
             Request::Update(update) => self.update(caller, update),

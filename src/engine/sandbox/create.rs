@@ -19,7 +19,7 @@ use super::{
     launch::{self, Making},
     lookup,
     mounts::{propagation, rootfs, staging},
-    namespaces, native_code,
+    namespaces, native_code, plugins, settings,
     state::{Init, Record, State},
     translate, userns,
 };
@@ -77,10 +77,12 @@ fn build(
         translate::set_home(process, &passwd.unwrap_or_default());
     }
     let proc = File::open("/proc").context("cannot open /proc")?;
+    record.aot = native_code::wanted(&request.options.aot, spec.annotations().as_ref())?;
+    record.settings = settings::wanted(&request.options, spec.annotations().as_ref())?;
     let (mut module, mut native) = (None, None);
     if let Some(file) = lookup::module(process_of(&spec)?, &|path| lookup::open(&spec, &root, path)) {
-        record.aot = native_code::wanted(&request.options.aot, spec.annotations().as_ref())?;
-        let code = native_code::obtain(location, &record.aot, file)?;
+        let code = native_code::obtain(location, &record.aot, record.settings.features(), file)?;
+        plugins::load(&record.settings.plugins)?;
         module = Some(translate::for_module(&mut spec));
         native = code.map_or(Ok(None), |code| native_code::show(&mut spec, code, &record.aot))?;
     }
@@ -92,6 +94,7 @@ fn build(
         apparmor_profile: module.as_ref().and_then(|by_hand| by_hand.apparmor_profile.clone()),
         proc: proc.as_raw_fd(),
         native: native.clone(),
+        settings: record.settings.clone(),
     };
     let start_hooks = hooks::take_start_container(&mut spec, &request.key, &request.bundle);
     let left = cgroup::resources::take(&mut spec, request.options.systemd_cgroup);

@@ -17,7 +17,7 @@ use wasmedge_shim_protocol::{Exec, Failure, FailureKind, Location, Reply};
 
 use super::{
     cgroup::Birth,
-    handover, lookup, namespaces, native_code,
+    handover, lookup, namespaces, native_code, plugins,
     sibling::{self, Sibling},
     state::{Init, Record, State},
     translate,
@@ -66,15 +66,19 @@ fn start(
     translate::spell_out_capabilities(&mut process);
     let proc = File::open("/proc").context("cannot open /proc")?;
     let native = match lookup::module(&process, &|path| lookup::open_in(init.pid, path)) {
-        Some(file) => native_code::obtain(location, &record.aot, file)?,
+        Some(file) => {
+            plugins::load(&record.settings.plugins)?;
+            native_code::obtain(location, &record.aot, record.settings.features(), file)?
+        }
         None => None,
     };
     let native = native.map(|file| native_code::Detached::new(&file, &record.aot)).transpose()?;
     let mut sandbox = Sandbox {
-        limits: Limits { memory: record.memory },
+        limits: Limits { memory: record.memory, ..Limits::default() },
         apparmor_profile: process.apparmor_profile().clone().filter(|profile| !profile.is_empty()),
         proc: proc.as_raw_fd(),
         native: None,
+        settings: record.settings.clone(),
     };
     limit(&process, &spec)?;
     let birth = Birth::beside(&record.cgroups, init.pid).context("cannot enter the container's cgroup")?;

@@ -15,6 +15,8 @@ mod lookup;
 mod mounts;
 mod namespaces;
 mod native_code;
+mod plugins;
+mod settings;
 mod sibling;
 mod start;
 mod state;

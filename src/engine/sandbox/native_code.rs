@@ -23,13 +23,14 @@ use super::{mounts::detached::DetachedMount, namespaces};
 use crate::{
     aot::{self, Store},
     guest::Native,
+    wasm::Features,
 };
 
 /// Where an init finds its native code.
 const PLACE: &str = "/dev/.wasmedge-native";
 
 /// Annotation with a policy for one container.
-const POLICY: &str = "io.wasmedge.aot";
+pub const POLICY: &str = "io.wasmedge.aot";
 
 /// What is wanted for a container with these annotations.
 ///
@@ -45,18 +46,18 @@ pub fn wanted(options: &Aot, annotations: Option<&HashMap<String, String>>) -> R
     Ok(aot)
 }
 
-/// Native code for the module in `file`; `None` where it is to be interpreted.
+/// Native code for the module in `file`, to be run with `features`; `None` where it is to be interpreted.
 ///
 /// # Errors
 /// Where it has to be native code and cannot be.
-pub fn obtain(location: &Location, aot: &Aot, mut file: File) -> Result<Option<File>> {
+pub fn obtain(location: &Location, aot: &Aot, features: Features, mut file: File) -> Result<Option<File>> {
     if aot.policy == AotPolicy::Off {
         return Ok(None);
     }
     let mut module = Vec::new();
     file.rewind().and_then(|()| file.read_to_end(&mut module)).context("cannot read the module")?;
     let store = Store::new(location, u64::from(aot.cache_mib) << 20);
-    aot::obtain(&store, aot, &module).map_err(|cause| missing(&cause))
+    aot::obtain(&store, aot, features, &module).map_err(|cause| missing(&cause))
 }
 
 /// Lets the container that is made from `spec` have the native code `file` for its creation. Where it has no `/dev` of

@@ -144,7 +144,8 @@ pub fn set_home(process: &mut Process, passwd: &str) {
 pub fn limits(spec: &Spec) -> Limits {
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
     let memory = resources.and_then(|resources| resources.memory().as_ref()).and_then(|memory| memory.limit());
-    Limits { memory: memory.and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0) }
+    let memory = memory.and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+    Limits { memory, ..Limits::default() }
 }
 
 #[cfg(test)]

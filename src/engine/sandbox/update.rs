@@ -53,7 +53,8 @@ fn apply(state: &State, mut record: Record, id: &str, resources: &LinuxResources
     let memory =
         resources.memory().as_ref().and_then(oci_spec::runtime::LinuxMemory::limit).filter(|limit| *limit != 0);
     if let Some(memory) = memory {
-        let (before, after) = (Limits { memory: record.memory }, Limits { memory: u64::try_from(memory).ok() });
+        let of = |memory| Limits { memory, ..Limits::default() };
+        let (before, after) = (of(record.memory), of(u64::try_from(memory).ok()));
         record.memory = after.memory;
         state.save(&record)?;
         for process in processes(&record) {

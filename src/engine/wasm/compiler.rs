@@ -6,7 +6,10 @@ use std::{ffi::CString, os::unix::ffi::OsStrExt, path::Path};
 use wasmedge_shim_protocol::Optimization;
 use wasmedge_sys::ffi;
 
-use super::{config::Config, diagnostics, program};
+use super::{
+    config::{Config, Features},
+    diagnostics, loader,
+};
 
 fn level(optimization: Optimization) -> ffi::WasmEdge_CompilerOptimizationLevel {
     match optimization {
@@ -19,16 +22,16 @@ fn level(optimization: Optimization) -> ffi::WasmEdge_CompilerOptimizationLevel 
     }
 }
 
-/// Compiles `module` into a shared library at `output`.
+/// Compiles `module` into a shared library at `output`, to be loaded with the same `features`.
 ///
 /// # Errors
 /// One line that names the cause.
-pub fn compile(module: &[u8], optimization: Optimization, output: &Path) -> Result<(), String> {
+pub fn compile(module: &[u8], features: Features, optimization: Optimization, output: &Path) -> Result<(), String> {
     diagnostics::install();
-    program::refuse_what_is_no_module(module)?;
+    loader::refuse_what_is_no_module(module, features)?;
     let size = u32::try_from(module.len()).map_err(|_| "it is larger than 4 GiB".to_owned())?;
     let output = CString::new(output.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
-    let config = Config::new();
+    let config = Config::new(features);
     diagnostics::clear();
     // SAFETY: the compiler reads the bytes and the path during the call only; each context is deleted once.
     let result = unsafe {
@@ -40,5 +43,5 @@ pub fn compile(module: &[u8], optimization: Optimization, output: &Path) -> Resu
         ffi::WasmEdge_CompilerDelete(compiler);
         result
     };
-    program::check(result)
+    loader::check(result)
 }

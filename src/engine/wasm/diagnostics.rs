@@ -14,6 +14,9 @@ const MAX_LINES: usize = 16;
 /// Characters kept of a line.
 const MAX_LINE: usize = 160;
 
+/// Beginning of the line that lists the frames.
+const STACK: &str = "calling stack:";
+
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Redirects WasmEdge's log, once per process.
@@ -56,8 +59,25 @@ pub fn clear() {
 pub fn explain(result: ffi::WasmEdge_Result) -> String {
     // SAFETY: returns a static string.
     let fallback = unsafe { CStr::from_ptr(ffi::WasmEdge_ResultGetMessage(result)) }.to_string_lossy().into_owned();
+    said().unwrap_or(fallback)
+}
+
+/// One line of what was logged since [`clear`], if anything was.
+pub fn said() -> Option<String> {
     let lines = LINES.lock().map(|mut lines| std::mem::take(&mut *lines)).unwrap_or_default();
-    summarize(&lines).unwrap_or(fallback)
+    summarize(&lines)
+}
+
+/// The functions that were running at the failure that was logged last, the innermost first; to be called before
+/// [`explain`].
+pub fn calling_stack() -> Vec<u32> {
+    LINES.lock().map(|lines| frames(&lines)).unwrap_or_default()
+}
+
+/// From a line `calling stack:7, 22, 10`.
+fn frames(lines: &[String]) -> Vec<u32> {
+    let stack = lines.iter().find_map(|line| line.trim().strip_prefix(STACK));
+    stack.iter().flat_map(|stack| stack.split(',')).map_while(|index| index.trim().parse().ok()).collect()
 }
 
 /// Joins WasmEdge's lines: "loading failed: magic header not detected, Code: 0x23" loses its code, the indented
@@ -101,6 +121,8 @@ mod tests {
             "instantiation failed: unknown import; When linking module: \"env\" , function name: \"missing\""
         );
         assert_eq!(summarize(&[]), None);
+        assert_eq!(frames(&["x".to_owned(), " calling stack:7, 22 , 10".to_owned()]), [7, 22, 10]);
+        assert!(frames(&["calling stack:".to_owned()]).is_empty());
         let endless = ["calling stack:".to_owned() + &"7, ".repeat(1000)];
         assert_eq!(summarize(&endless).unwrap().chars().count(), MAX_LINE + 1);
     }

@@ -5,16 +5,25 @@
 
 mod compiler;
 mod config;
+mod core_dump;
 mod diagnostics;
+mod entry;
+mod loader;
 mod names;
+mod plugins;
 mod program;
 mod sections;
+mod statistics;
 mod wasi;
 
 pub use compiler::compile;
-pub use config::Limits;
+pub use config::{Features, Limits, PAGE};
+pub use core_dump::CoreDump;
+pub use entry::Invocation;
+pub use plugins::{load as load_plugin, preload_models};
 pub use program::{Ending, Program};
 pub use sections::{Kind, classify};
+pub use statistics::counters;
 pub use wasi::World;
 
 use wasmedge_sys::ffi;
@@ -26,9 +35,11 @@ pub fn warm_up() {
     const HELLO: &[u8] =
         b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
     let warmed =
-        Program::load(HELLO, "_start", &Limits::default()).and_then(|program| match program.run(&World::default()) {
-            Ending::Exited(0) => Ok(()),
-            other => Err(format!("{other:?}")),
+        Program::load(HELLO, &Invocation::default(), &Limits::default(), Features::default()).and_then(|program| {
+            match program.run(&World::default(), |_| {}) {
+                Ending::Returned(_) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
         });
     if let Err(cause) = warmed {
         log::warn!("WasmEdge did not run the built-in module: {cause}");

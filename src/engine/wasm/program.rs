@@ -5,17 +5,24 @@ use std::ffi::CStr;
 use wasmedge_sys::ffi;
 
 use super::{
-    config::{Config, Limits},
+    config::{Config, Features, Limits, PAGE},
+    core_dump::CoreDump,
     diagnostics,
+    entry::{self, Exports, INITIALIZE, Invocation, START},
+    loader::{check, check_memory, heap_in_use, parse, parse_file, refuse_what_is_no_module},
     names::{text, view},
-    sections::{Kind, carries_native_code, classify, has_64_bit_memory, initial_memory},
+    plugins::PluginModule,
+    sections::initial_memory,
+    statistics,
     wasi::{Wasi, World},
 };
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// The entry function returned (0) or the guest called `proc_exit`.
+    /// The entry function returned; its results, if it has some, as text.
+    Returned(Vec<String>),
+    /// The guest called `proc_exit`.
     Exited(u32),
     /// The guest trapped; one line tells how.
     Trapped(String),
@@ -25,51 +32,66 @@ pub enum Ending {
 pub struct Program {
     config: Config,
     module: *mut ffi::WasmEdge_ASTModuleContext,
+    /// What to call first, if anything: a reactor's initialization.
+    initialize: bool,
     function: String,
+    args: Vec<ffi::WasmEdge_Value>,
+    counted: bool,
+    gas_limit: Option<u64>,
+    plugins: Vec<PluginModule>,
 }
 
 impl Program {
     /// Loads `bytes` and checks what can be checked without running any of its code: it is a valid module, its
-    /// imports exist, it exports `function`, which takes no parameters.
+    /// imports exist, it exports the function to call, which takes the arguments that are given.
     ///
     /// # Errors
     /// One line that names the cause.
-    pub fn load(bytes: &[u8], function: &str, limits: &Limits) -> Result<Self, String> {
-        refuse_what_is_no_module(bytes)?;
-        Self::check(Config::new(), function, initial_memory(bytes), limits, |config| parse(config, bytes))
+    pub fn load(bytes: &[u8], invocation: &Invocation, limits: &Limits, features: Features) -> Result<Self, String> {
+        refuse_what_is_no_module(bytes, features)?;
+        Self::check(Config::new(features), features, invocation, bytes, limits, |config| parse(config, bytes))
     }
 
-    /// The same from a shared library that our own compiler made of `bytes`, at `path`. It is linked into this process,
-    /// which must have no more rights than the guest.
+    /// The same from a shared library that our own compiler made of `bytes`, with the same `features`, at `path`. It is
+    /// linked into this process, which must have no more rights than the guest.
     ///
     /// # Errors
     /// As those of [`Self::load`].
-    pub fn load_native(path: &CStr, bytes: &[u8], function: &str, limits: &Limits) -> Result<Self, String> {
-        Self::check(Config::native(), function, initial_memory(bytes), limits, |config| parse_file(config, path))
+    pub fn load_native(
+        path: &CStr,
+        bytes: &[u8],
+        invocation: &Invocation,
+        limits: &Limits,
+        features: Features,
+    ) -> Result<Self, String> {
+        Self::check(Config::native(features), features, invocation, bytes, limits, |config| parse_file(config, path))
     }
 
     fn check(
         config: Config,
-        function: &str,
-        needed: u64,
+        features: Features,
+        invocation: &Invocation,
+        bytes: &[u8],
         limits: &Limits,
         parse: impl FnOnce(&Config) -> Result<*mut ffi::WasmEdge_ASTModuleContext, String>,
     ) -> Result<Self, String> {
         diagnostics::install();
         let before = heap_in_use();
         let module = parse(&config)?;
-        let bound = limits.data().saturating_sub(heap_in_use().saturating_sub(before));
-        if needed > bound {
-            return Err(format!(
-                "it needs {} MiB of memory to start with, the container's limit leaves {} MiB",
-                needed >> 20,
-                bound >> 20
-            ));
-        }
-        let program = Self { module, function: function.to_owned(), config };
+        check_memory(initial_memory(bytes), limits, heap_in_use().saturating_sub(before))?;
+        let mut program = Self {
+            module,
+            initialize: false,
+            function: invocation.function.clone(),
+            args: Vec::new(),
+            config,
+            counted: features.counted,
+            gas_limit: limits.gas,
+            plugins: PluginModule::all()?,
+        };
         program.validate()?;
         program.check_imports()?;
-        program.check_function()?;
+        program.check_function(&invocation.args)?;
         Ok(program)
     }
 
@@ -97,7 +119,7 @@ impl Program {
                 let known = matches!(&*module, "wasi_snapshot_preview1" | "wasi_unstable")
                     && ffi::WasmEdge_ImportTypeGetExternalType(import) == ffi::WasmEdge_ExternalType_Function
                     && wasi.has_function(&name);
-                if !known {
+                if !known && !self.plugins.iter().any(|plugin| plugin.has(&module, &name)) {
                     return Err(format!("it imports \"{name}\" from \"{module}\", which does not exist here"));
                 }
             }
@@ -105,128 +127,146 @@ impl Program {
         Ok(())
     }
 
-    fn check_function(&self) -> Result<(), String> {
-        let function = &self.function;
-        // SAFETY: as in `check_imports`.
-        unsafe {
-            let mut exports = vec![std::ptr::null(); ffi::WasmEdge_ASTModuleListExportsLength(self.module) as usize];
-            ffi::WasmEdge_ASTModuleListExports(self.module, exports.as_mut_ptr(), exports.len() as u32);
-            let export = exports
-                .into_iter()
-                .find(|export| text(ffi::WasmEdge_ExportTypeGetExternalName(*export)) == *function)
-                .ok_or_else(|| format!("it exports no function \"{function}\""))?;
-            if ffi::WasmEdge_ExportTypeGetExternalType(export) != ffi::WasmEdge_ExternalType_Function {
-                return Err(format!("its export \"{function}\" is no function"));
-            }
-            let signature = ffi::WasmEdge_ExportTypeGetFunctionType(self.module, export);
-            match ffi::WasmEdge_FunctionTypeGetParametersLength(signature) {
-                0 => Ok(()),
-                n => Err(format!("its function \"{function}\" takes {n} parameter(s), an entry function takes none")),
-            }
+    fn check_function(&mut self, args: &[String]) -> Result<(), String> {
+        // SAFETY: the module lives as long as `self`.
+        let exports = unsafe { Exports::of(self.module) };
+        let parameters = exports.parameters(&self.function)?;
+        self.args = entry::arguments(&self.function, &parameters, args)?;
+        let command = self.function == START || self.function == INITIALIZE;
+        self.initialize = !command && exports.has(INITIALIZE);
+        if self.initialize && !exports.parameters(INITIALIZE)?.is_empty() {
+            return Err(format!("its function \"{INITIALIZE}\" takes parameters, which a reactor's does not"));
         }
+        Ok(())
     }
 
-    /// Runs the entry function to its end.
-    pub fn run(self, world: &World) -> Ending {
+    /// Runs the entry function to its end. After a trap `post_mortem` is given what is left.
+    pub fn run(self, world: &World, post_mortem: impl FnOnce(&CoreDump<'_>)) -> Ending {
         diagnostics::clear();
         let wasi = match Wasi::new(world) {
             Ok(wasi) => wasi,
             Err(cause) => return Ending::Trapped(cause),
         };
-        // SAFETY: all contexts were made here or in `load` and live until the process ends. An entry function has no
-        // parameters, and room for its results is given.
-        unsafe {
+        let counters = if self.counted { statistics::start() } else { std::ptr::null_mut() };
+        let mut instance = std::ptr::null_mut();
+        // SAFETY: all contexts were made here or in `load` and live until the process ends.
+        let result = unsafe {
             let store = ffi::WasmEdge_StoreCreate();
-            let executor = ffi::WasmEdge_ExecutorCreate(self.config.as_ptr(), std::ptr::null_mut());
-            let mut result = ffi::WasmEdge_ExecutorRegisterImport(executor, store, wasi.as_ptr());
-            let mut instance = std::ptr::null_mut();
-            if ffi::WasmEdge_ResultOK(result) {
-                result = ffi::WasmEdge_ExecutorInstantiate(executor, &raw mut instance, store, self.module);
+            let executor = ffi::WasmEdge_ExecutorCreate(self.config.as_ptr(), counters);
+            if let Some(limit) = self.gas_limit {
+                // Not earlier: the executor sets it to what the configuration has.
+                ffi::WasmEdge_StatisticsSetCostLimit(counters, limit);
             }
-            if ffi::WasmEdge_ResultOK(result) {
-                let function = ffi::WasmEdge_ModuleInstanceFindFunction(instance, view(&self.function));
-                let signature = ffi::WasmEdge_FunctionInstanceGetFunctionType(function);
-                let results = ffi::WasmEdge_FunctionTypeGetReturnsLength(signature);
-                let mut returns = Vec::<ffi::WasmEdge_Value>::with_capacity(results as usize);
-                result = ffi::WasmEdge_ExecutorInvoke(
-                    executor,
-                    function,
-                    std::ptr::null(),
-                    0,
-                    returns.as_mut_ptr(),
-                    results,
-                );
+            self.run_in(executor, store, &wasi, &mut instance)
+        };
+        let result = match result {
+            Ok(values) => return Ending::Returned(values.into_iter().map(entry::result).collect()),
+            Err(result) => result,
+        };
+        let frames = diagnostics::calling_stack();
+        let ending = self.ending(result, &wasi);
+        if let Ending::Trapped(_) = ending
+            && !instance.is_null()
+        {
+            // SAFETY: the instance is alive, and nothing of it runs any more.
+            let memories = unsafe { memories(instance) };
+            let program = world.args.first().map_or("", String::as_str);
+            post_mortem(&CoreDump { program, frames: &frames, memories: &memories });
+        }
+        ending
+    }
+
+    /// # Safety
+    /// The contexts must be alive.
+    unsafe fn run_in(
+        &self,
+        executor: *mut ffi::WasmEdge_ExecutorContext,
+        store: *mut ffi::WasmEdge_StoreContext,
+        wasi: &Wasi,
+        instance: &mut *mut ffi::WasmEdge_ModuleInstanceContext,
+    ) -> Result<Vec<ffi::WasmEdge_Value>, ffi::WasmEdge_Result> {
+        // SAFETY: the caller's promise; the functions that are called were found by `check_function`.
+        unsafe {
+            succeeded(ffi::WasmEdge_ExecutorRegisterImport(executor, store, wasi.as_ptr()))?;
+            for plugin in &self.plugins {
+                succeeded(ffi::WasmEdge_ExecutorRegisterImport(executor, store, plugin.as_ptr()))?;
             }
-            ending(result, &wasi)
+            succeeded(ffi::WasmEdge_ExecutorInstantiate(executor, instance, store, self.module))?;
+            if self.initialize {
+                call(executor, *instance, INITIALIZE, &[])?;
+            }
+            call(executor, *instance, &self.function, &self.args)
+        }
+    }
+    fn ending(&self, result: ffi::WasmEdge_Result, wasi: &Wasi) -> Ending {
+        // SAFETY: the calls look at the result only.
+        let (category, code) =
+            unsafe { (ffi::WasmEdge_ResultGetCategory(result), ffi::WasmEdge_ResultGetCode(result)) };
+        match (category == ffi::WasmEdge_ErrCategory_WASM, code) {
+            (true, ffi::WasmEdge_ErrCode_Terminated) => Ending::Exited(wasi.exit_code()),
+            (true, ffi::WasmEdge_ErrCode_CostLimitExceeded) => {
+                Ending::Trapped(format!("it used up its gas, the limit is {}", self.gas_limit.unwrap_or(u64::MAX)))
+            }
+            _ => Ending::Trapped(diagnostics::explain(result)),
         }
     }
 }
 
-fn ending(result: ffi::WasmEdge_Result, wasi: &Wasi) -> Ending {
-    // SAFETY: the calls look at the result only.
+/// The content of the memories that an instance exports.
+///
+/// # Safety
+/// The instance must be alive, and none of its code may run while the result is used.
+unsafe fn memories<'a>(instance: *const ffi::WasmEdge_ModuleInstanceContext) -> Vec<&'a [u8]> {
+    // SAFETY: the caller's promise; the list of names is filled up to the length given.
     unsafe {
-        let terminated = ffi::WasmEdge_ResultGetCategory(result) == ffi::WasmEdge_ErrCategory_WASM
-            && ffi::WasmEdge_ResultGetCode(result) == ffi::WasmEdge_ErrCode_Terminated;
-        if terminated || ffi::WasmEdge_ResultOK(result) {
-            return Ending::Exited(wasi.exit_code());
-        }
-    }
-    Ending::Trapped(diagnostics::explain(result))
-}
-
-/// Whether `bytes` are a module that may be loaded: the causes that deserve better words than "magic header not detected".
-pub(super) fn refuse_what_is_no_module(bytes: &[u8]) -> Result<(), String> {
-    match classify(bytes) {
-        Kind::Module if carries_native_code(bytes) => {
-            Err("it carries native code (a custom section \"wasmedge\"), which is not accepted from an image".into())
-        }
-        Kind::Module if has_64_bit_memory(bytes) => {
-            Err("it has a 64-bit memory (the memory64 proposal), which is not supported".into())
-        }
-        Kind::Module => Ok(()),
-        Kind::Component => Err("it is a WebAssembly component; only modules (wasm32-wasip1) can be run".into()),
-        Kind::UnknownVersion(version) => Err(format!("it is WebAssembly of version {version}, only 1 is known")),
-        Kind::Other => Err("it is not a WebAssembly module".into()),
+        let count = ffi::WasmEdge_ModuleInstanceListMemoryLength(instance);
+        let mut names = Vec::with_capacity(count as usize);
+        let count = ffi::WasmEdge_ModuleInstanceListMemory(instance, names.as_mut_ptr(), count);
+        names.set_len(count as usize);
+        let content = |name| {
+            let memory = ffi::WasmEdge_ModuleInstanceFindMemory(instance, name);
+            let length = ffi::WasmEdge_MemoryInstanceGetPageSize(memory) * PAGE;
+            let start = ffi::WasmEdge_MemoryInstanceGetPointerConst(memory, 0, length);
+            (!start.is_null()).then(|| std::slice::from_raw_parts(start, length as usize))
+        };
+        names.into_iter().filter_map(content).collect()
     }
 }
 
-fn parse(config: &Config, bytes: &[u8]) -> Result<*mut ffi::WasmEdge_ASTModuleContext, String> {
-    let size = u32::try_from(bytes.len()).map_err(|_| "it is larger than 4 GiB".to_owned())?;
-    diagnostics::clear();
-    let mut module = std::ptr::null_mut();
-    // SAFETY: the loader reads `size` bytes during the call only.
-    let result = unsafe {
-        let loader = ffi::WasmEdge_LoaderCreate(config.as_ptr());
-        let result = ffi::WasmEdge_LoaderParseFromBuffer(loader, &raw mut module, bytes.as_ptr(), size);
-        ffi::WasmEdge_LoaderDelete(loader);
-        result
+/// Calls an exported function; its results.
+///
+/// # Safety
+/// The contexts must be alive, and the instance must export the function with parameters for `args`.
+unsafe fn call(
+    executor: *mut ffi::WasmEdge_ExecutorContext,
+    instance: *const ffi::WasmEdge_ModuleInstanceContext,
+    name: &str,
+    args: &[ffi::WasmEdge_Value],
+) -> Result<Vec<ffi::WasmEdge_Value>, ffi::WasmEdge_Result> {
+    // SAFETY: the caller's promise; room for the results is given, and they are there after a success.
+    unsafe {
+        let function = ffi::WasmEdge_ModuleInstanceFindFunction(instance, view(name));
+        let signature = ffi::WasmEdge_FunctionInstanceGetFunctionType(function);
+        let count = ffi::WasmEdge_FunctionTypeGetReturnsLength(signature);
+        let mut results = Vec::with_capacity(count as usize);
+        succeeded(ffi::WasmEdge_ExecutorInvoke(
+            executor,
+            function,
+            args.as_ptr(),
+            args.len() as u32,
+            results.as_mut_ptr(),
+            count,
+        ))?;
+        results.set_len(count as usize);
+        Ok(results)
+    }
+}
+
+/// A `proc_exit` counts as no success, unlike in WasmEdge's eyes.
+fn succeeded(result: ffi::WasmEdge_Result) -> Result<(), ffi::WasmEdge_Result> {
+    // SAFETY: the calls look at the result only.
+    let done = unsafe {
+        ffi::WasmEdge_ResultOK(result) && ffi::WasmEdge_ResultGetCode(result) != ffi::WasmEdge_ErrCode_Terminated
     };
-    check(result)?;
-    Ok(module)
-}
-
-fn parse_file(config: &Config, path: &CStr) -> Result<*mut ffi::WasmEdge_ASTModuleContext, String> {
-    diagnostics::clear();
-    let mut module = std::ptr::null_mut();
-    // SAFETY: the loader reads the path during the call only.
-    let result = unsafe {
-        let loader = ffi::WasmEdge_LoaderCreate(config.as_ptr());
-        let result = ffi::WasmEdge_LoaderParseFromFile(loader, &raw mut module, path.as_ptr());
-        ffi::WasmEdge_LoaderDelete(loader);
-        result
-    };
-    check(result)?;
-    Ok(module)
-}
-
-/// Bytes that this process has allocated.
-fn heap_in_use() -> u64 {
-    // SAFETY: reads the allocator's counters.
-    let info = unsafe { libc::mallinfo2() };
-    (info.uordblks + info.hblkhd) as u64
-}
-
-pub(super) fn check(result: ffi::WasmEdge_Result) -> Result<(), String> {
-    // SAFETY: looks at the value only.
-    if unsafe { ffi::WasmEdge_ResultOK(result) } { Ok(()) } else { Err(diagnostics::explain(result)) }
+    if done { Ok(()) } else { Err(result) }
 }

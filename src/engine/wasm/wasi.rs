@@ -4,6 +4,25 @@ use wasmedge_sys::ffi;
 
 use super::names::{CStrings, view};
 
+/// End of a preopen through which nothing can be changed.
+const READ_ONLY: &str = ":readonly";
+
+/// Rights of such a directory, and of what is opened through it (WASI preview 1, `rights`): to open, read, list and look
+/// at. What WasmEdge 0.17.1 lets a read-only directory pass on includes to create, rename and remove.
+const READ: u64 = FD_READ | FD_SEEK | FD_TELL | FD_ADVISE | FD_FILESTAT_GET | POLL | FD_FDSTAT_SET_FLAGS | LOOK;
+const LOOK: u64 = PATH_OPEN | FD_READDIR | PATH_READLINK | PATH_FILESTAT_GET | FD_FILESTAT_GET;
+const FD_READ: u64 = 1 << 1;
+const FD_SEEK: u64 = 1 << 2;
+const FD_FDSTAT_SET_FLAGS: u64 = 1 << 3;
+const FD_TELL: u64 = 1 << 5;
+const FD_ADVISE: u64 = 1 << 7;
+const PATH_OPEN: u64 = 1 << 13;
+const FD_READDIR: u64 = 1 << 14;
+const PATH_READLINK: u64 = 1 << 15;
+const PATH_FILESTAT_GET: u64 = 1 << 18;
+const FD_FILESTAT_GET: u64 = 1 << 21;
+const POLL: u64 = 1 << 27;
+
 /// First descriptor of a preopened directory.
 const FIRST_PREOPEN: i32 = 3;
 
@@ -17,7 +36,7 @@ pub struct World {
     pub args: Vec<String>,
     /// Environment, `NAME=value`.
     pub env: Vec<String>,
-    /// Preopened directories, `guest:host`. The first comes before the second for the guest, too.
+    /// Preopened directories, `guest:host` or `guest:host:readonly`. The first comes before the second for the guest, too.
     pub preopens: Vec<String>,
 }
 
@@ -35,6 +54,7 @@ impl Wasi {
         for _ in 0..ORDER_ATTEMPTS {
             let wasi = Self::create(world)?;
             if wasi.in_order(world.preopens.len()) {
+                wasi.protect(&world.preopens)?;
                 return Ok(wasi);
             }
             disordered.push(wasi);
@@ -86,6 +106,45 @@ impl Wasi {
         let [first, second, ..] = sorted.as_slice() else { return true };
         let position = |wanted| natives.iter().position(|native| *native == wanted);
         position(*first) < position(*second)
+    }
+
+    /// Takes all rights to change something from the read-only ones among `preopens`.
+    fn protect(&self, preopens: &[String]) -> Result<(), String> {
+        if !preopens.iter().any(|preopen| preopen.ends_with(READ_ONLY)) {
+            return Ok(());
+        }
+        let mut open: Vec<(u64, i32)> =
+            (FIRST_PREOPEN..).take(preopens.len()).filter_map(|fd| Some((self.native(fd)?, fd))).collect();
+        // One that is missing would shift the rest.
+        if open.len() != preopens.len() {
+            return Err("not all of its preopened directories can be opened".to_owned());
+        }
+        open.sort_unstable();
+        let protected = open.iter().zip(preopens).filter(|(_, preopen)| preopen.ends_with(READ_ONLY));
+        protected.into_iter().try_for_each(|((_, fd), preopen)| {
+            self.set_rights(*fd, LOOK, READ).map_err(|cause| format!("cannot make {preopen} read-only: {cause}"))
+        })
+    }
+
+    /// Calls the guest's own `fd_fdstat_set_rights`, which only ever takes rights away.
+    fn set_rights(&self, fd: i32, rights: u64, inheriting: u64) -> Result<(), String> {
+        // SAFETY: the contexts live through the call; the function has these parameters and one result (WASI preview 1).
+        unsafe {
+            let executor = ffi::WasmEdge_ExecutorCreate(std::ptr::null(), std::ptr::null_mut());
+            let function = ffi::WasmEdge_ModuleInstanceFindFunction(self.0, view("fd_fdstat_set_rights"));
+            let args = [
+                ffi::WasmEdge_ValueGenI32(fd),
+                ffi::WasmEdge_ValueGenI64(rights.cast_signed()),
+                ffi::WasmEdge_ValueGenI64(inheriting.cast_signed()),
+            ];
+            let mut errno = ffi::WasmEdge_ValueGenI32(-1);
+            let result = ffi::WasmEdge_ExecutorInvoke(executor, function, args.as_ptr(), 3, &raw mut errno, 1);
+            ffi::WasmEdge_ExecutorDelete(executor);
+            match (ffi::WasmEdge_ResultOK(result), ffi::WasmEdge_ValueGetI32(errno)) {
+                (true, 0) => Ok(()),
+                (_, errno) => Err(format!("WASI error {errno}")),
+            }
+        }
     }
 
     /// The native descriptor behind the guest's `fd`.

@@ -33,7 +33,17 @@ fn create() -> impl Strategy<Value = Create> {
             rootfs,
             stdio: StdioPresence { stdin, stdout, stderr },
             terminal,
-            options: SandboxOptions { systemd_cgroup, no_pivot_root, aot: Aot { wait_millis, ..Aot::default() } },
+            options: SandboxOptions {
+                systemd_cgroup,
+                no_pivot_root,
+                aot: Aot { wait_millis, ..Aot::default() },
+                engine: Engine {
+                    gas_limit: Some(wait_millis.into()),
+                    core_dump: Some("/".into()),
+                    ..Engine::default()
+                },
+                plugins: Plugins { names: vec![wait_millis.to_string()], ..Plugins::default() },
+            },
         },
     )
 }
@@ -52,7 +62,7 @@ fn update() -> impl Strategy<Value = Update> {
 
 fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
-        create().prop_map(Request::Create),
+        create().prop_map(|create| Request::Create(Box::new(create))),
         key().prop_map(Request::Start),
         exec().prop_map(Request::Exec),
         update().prop_map(Request::Update),

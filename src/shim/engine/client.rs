@@ -77,7 +77,7 @@ impl EngineClient {
     /// it.
     pub async fn create(&self, create: Create, stdio: Vec<OwnedFd>) -> Result<(Created, Pidfd, Option<OwnedFd>)> {
         let key = create.key.clone();
-        match self.request(Request::Create(create), &stdio).await {
+        match self.request(Request::Create(Box::new(create)), &stdio).await {
             Ok((Ok(Reply::Created(created)), fds)) => {
                 let (pidfd, console) = process_fds(fds)?;
                 Ok((created, pidfd, console))

@@ -34,12 +34,19 @@ impl Pod {
     /// Runs a pod; `directory` gets its configuration and the logs of its containers.
     #[track_caller]
     pub fn start(name: String, kind: Kind, directory: &Path) -> Self {
+        Self::start_with(name, kind, directory, |_| ())
+    }
+
+    /// As [`Pod::start`], with a change of the pod's configuration.
+    #[track_caller]
+    pub fn start_with(name: String, kind: Kind, directory: &Path, change: impl FnOnce(&mut Value)) -> Self {
         let config = directory.join(format!("{name}.json"));
-        let pod = json!({
+        let mut pod = json!({
             "metadata": { "name": name, "uid": name, "namespace": "e2e", "attempt": 0 },
             "log_directory": directory.join("logs"),
             "linux": { "cgroup_parent": cgroup_parent() },
         });
+        change(&mut pod);
         write(&config, &pod);
         let handler = if kind == Kind::Runc { "runc" } else { "wasmedge" };
         let run = crictl(["runp", "--runtime", handler]).arg(config.display().to_string()).run();

@@ -5,6 +5,7 @@ mod aot;
 mod containerd;
 mod cri;
 mod docker;
+mod engine;
 mod errors;
 mod parity;
 mod security;

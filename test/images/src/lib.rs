@@ -33,12 +33,13 @@ use modules::Modules;
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Every image with its short name. Compiles the workloads first; `root` is a Debian tree to take busybox from.
-/// Intermediate files go to the repository's target folder.
+/// Intermediate files go to the repository's target folder, and so does the plugin of the tests, `wasmedge_test.so`.
 pub fn all(root: Option<&Path>) -> Result<Vec<(&'static str, Image)>> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let work = repository.join("target/test-images");
     fs::create_dir_all(&work).with_context(|| format!("creating {}", work.display()))?;
     let work = work.canonicalize()?;
+    native::plugin(&work, &repository.join("target/wasmedge/include"))?;
     let modules = modules::build(&repository.join("test/workloads"), &work.join("workloads"))?;
 
     let hello = &modules["hello"];

@@ -18,6 +18,12 @@ pub fn trap_library(name: &str, mark: &str, work: &Path) -> Result<Vec<u8>> {
     compile(name, work, &mark.replace('/', ""), &["-shared", "-fPIC", &define])
 }
 
+/// A plugin for WasmEdge from native/plugin.c, in a file of `work`; `include` has WasmEdge's headers.
+pub fn plugin(work: &Path, include: &Path) -> Result<()> {
+    let include = format!("-I{}", include.display());
+    compile("plugin", work, "wasmedge_test.so", &["-shared", "-fPIC", &include]).map(drop)
+}
+
 /// Compiles native/SOURCE.c into `work`/OUTPUT, unless that is newer than the source already.
 fn compile(source: &str, work: &Path, output: &str, options: &[&str]) -> Result<Vec<u8>> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("native/{source}.c"));
