@@ -36,7 +36,8 @@ unsafe extern "C" fn record(message: *const ffi::WasmEdge_LogMessage) {
     // SAFETY: WasmEdge passes a message that is valid during the call.
     let text = unsafe {
         let message = &*message;
-        if message.Message.Buf.is_null() {
+        // The compiler says how far it is, too.
+        if message.Message.Buf.is_null() || message.Level < ffi::WasmEdge_LogLevel_Error {
             return;
         }
         std::slice::from_raw_parts(message.Message.Buf.cast::<u8>(), message.Message.Length as usize)
