@@ -98,13 +98,12 @@ pub fn result(value: ffi::WasmEdge_Value) -> String {
 }
 
 /// The functions that a module exports.
-pub struct Exports<'a> {
+pub struct Exports {
     module: *const ffi::WasmEdge_ASTModuleContext,
     exports: Vec<*const ffi::WasmEdge_ExportTypeContext>,
-    _alive: std::marker::PhantomData<&'a ()>,
 }
 
-impl Exports<'_> {
+impl Exports {
     /// Of `module`.
     ///
     /// # Safety
@@ -116,7 +115,7 @@ impl Exports<'_> {
             ffi::WasmEdge_ASTModuleListExports(module, exports.as_mut_ptr(), exports.len() as u32);
             exports
         };
-        Self { module, exports, _alive: std::marker::PhantomData }
+        Self { module, exports }
     }
 
     fn find(&self, name: &str) -> Option<*const ffi::WasmEdge_ExportTypeContext> {
