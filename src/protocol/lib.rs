@@ -26,4 +26,4 @@ pub use peer::{Peer, check_peer};
 pub use pidfd::{Pidfd, exit_code};
 
 /// Version of the messages. Two ends with different versions do not talk to each other.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;

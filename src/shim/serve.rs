@@ -48,8 +48,7 @@ pub async fn serve(flags: &Flags) -> Result<()> {
     let exit = Arc::new(ExitSignal::default());
     let activity = Activity::default();
     tokio::spawn(activity.clone().trim_when_quiet());
-    let service =
-        TaskService::new(&flags.namespace, Launcher::remembered(), publisher.clone(), exit.clone(), activity, entry);
+    let service = TaskService::new(flags, Launcher::remembered(), publisher.clone(), exit.clone(), activity, entry);
     let tasks = service.tasks();
     let mut server = task_server(trusted(listener), Arc::new(service));
     server.start().await?;

@@ -59,6 +59,8 @@ pub enum EntrypointError {
         path: String,
         /// Why it cannot be read.
         cause: String,
+        /// Whether there simply is no such file.
+        missing: bool,
     },
     /// A name that claims to be a module and is none.
     #[error("exec: {0:?}: {1}")]
@@ -82,6 +84,30 @@ pub fn resolve(process: &Process, open: Open<'_>) -> Result<Entrypoint, Entrypoi
         return Ok(module);
     }
     Ok(found)
+}
+
+/// The program that `process` names and that is not there, without `#function`: as it is named, and where it would be
+/// found.
+pub fn missing(process: &Process, open: Open<'_>) -> Option<(String, PathBuf)> {
+    let args = process.args().as_deref().unwrap_or_default();
+    let args = match resolve_args(process, args, open) {
+        Ok(Entrypoint::Linux { .. }) => behind_init(args)?,
+        Ok(Entrypoint::Wasm { .. }) => return None,
+        Err(_) => args,
+    };
+    match resolve_args(process, args, open) {
+        Err(EntrypointError::NotInPath(_) | EntrypointError::Unreadable { missing: true, .. }) => {}
+        _ => return None,
+    }
+    let name = args.first()?;
+    let name = name.rsplit_once('#').map_or(name.as_str(), |(module, _)| module);
+    let directory = if name.contains('/') { None } else { directories(process, name).pop() };
+    Some((name.to_owned(), directory.unwrap_or_else(|| process.cwd().clone()).join(name)))
+}
+
+/// Whether a container engine's init was put in front of these arguments.
+pub fn has_init(args: &[String]) -> bool {
+    behind_init(args).is_some()
 }
 
 /// The command that a container engine's init was put in front of.
@@ -120,6 +146,7 @@ fn describe(
         name: name.to_owned(),
         path: path.display().to_string(),
         cause: describe_io(&error),
+        missing: is_missing(&error),
     };
     if file.metadata().map_err(unreadable)?.is_dir() {
         return Err(unreadable(io::Error::from_raw_os_error(libc::EISDIR)));
@@ -147,15 +174,10 @@ fn find(process: &Process, name: &str, open: Open<'_>) -> Result<(PathBuf, File)
             name: name.to_owned(),
             path: path.display().to_string(),
             cause: describe_io(&error),
+            missing: is_missing(&error),
         });
     }
-    let env = process.env().as_deref().unwrap_or_default();
-    let search = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
-    let mut directories: Vec<PathBuf> = search.split(':').map(|directory| process.cwd().join(directory)).collect();
-    if name.ends_with(".wasm") {
-        directories.push(process.cwd().clone());
-    }
-    for directory in directories {
+    for directory in directories(process, name) {
         let path = directory.join(name);
         if let Ok(file) = open(&path)
             && file.metadata().is_ok_and(|meta| meta.is_file())
@@ -164,6 +186,21 @@ fn find(process: &Process, name: &str, open: Open<'_>) -> Result<(PathBuf, File)
         }
     }
     Err(EntrypointError::NotInPath(name.to_owned()))
+}
+
+/// Where a bare name is looked for.
+fn directories(process: &Process, name: &str) -> Vec<PathBuf> {
+    let env = process.env().as_deref().unwrap_or_default();
+    let search = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+    let mut directories: Vec<PathBuf> = search.split(':').map(|directory| process.cwd().join(directory)).collect();
+    if name.ends_with(".wasm") {
+        directories.push(process.cwd().clone());
+    }
+    directories
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// The kernel's words as Go prints them, since Docker looks for "no such file or directory" in small letters.
@@ -265,6 +302,26 @@ mod tests {
             resolve_in(&root, "/", &["/sbin/docker-init", "--", "sh"]).unwrap(),
             Entrypoint::Linux { path, .. } if path == Path::new("/sbin/docker-init")
         ));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_told_with_the_place_where_it_would_be_found() {
+        let root = root();
+        let missing_in = |cwd: &str, args: &[&str]| {
+            let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+            let env = vec!["PATH=/bin:/app".to_owned()];
+            let process = ProcessBuilder::default().cwd(cwd).args(args).env(env).build().unwrap();
+            missing(&process, &|path| File::open(root.path().join(path.strip_prefix("/").unwrap())))
+        };
+        let at = |name: &str, path: &str| Some((name.to_owned(), PathBuf::from(path)));
+        assert_eq!(missing_in("/", &["/x/no.wasm#main", "a"]), at("/x/no.wasm", "/x/no.wasm"));
+        assert_eq!(missing_in("/work", &["./no.wasm"]), at("./no.wasm", "/work/./no.wasm"));
+        assert_eq!(missing_in("/work", &["no.wasm"]), at("no.wasm", "/work/no.wasm"));
+        assert_eq!(missing_in("/", &["no"]), at("no", "/app/no"));
+        assert_eq!(missing_in("/", &["/sbin/docker-init", "--", "/no.wasm"]), at("/no.wasm", "/no.wasm"));
+        for there in [&["/hello.wasm"][..], &["sh"], &["/text.wasm"], &["/sbin/docker-init", "--", "sh"], &[]] {
+            assert_eq!(missing_in("/", there), None, "{there:?}");
+        }
     }
 
     #[test]

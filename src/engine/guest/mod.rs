@@ -18,7 +18,7 @@ mod tenant;
 mod title;
 mod world;
 
-pub use entrypoint::{Entrypoint, resolve};
+pub use entrypoint::{Entrypoint, has_init, missing, resolve};
 pub use executor::GuestExecutor;
 pub use hook::run as run_hook;
 pub use native::EXEC_FAILED;

@@ -67,7 +67,7 @@ fn start(
     translate::spell_out_capabilities(&mut process);
     let proc = File::open("/proc").context("cannot open /proc")?;
     let native = match lookup::module(&process, &|path| lookup::open_in(init.pid, path)) {
-        Some(file) => native_code::obtain(location, &record.aot, file)?,
+        Some(file) => native_code::obtain(location, &record.aot, file, record.layers.as_ref())?,
         None => None,
     };
     let native = native.map(|file| native_code::Detached::new(&file, &record.aot)).transpose()?;

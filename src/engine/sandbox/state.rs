@@ -11,6 +11,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use wasmedge_shim_protocol::{Aot, ContainerKey, Location, ensure_private_dir};
 
+use crate::aot::Layers;
+
 /// libcontainer's start socket, in its own directory.
 const NOTIFY_SOCKET: &str = "notify.sock";
 const RECORD: &str = "record.json";
@@ -41,6 +43,8 @@ pub struct Record {
     pub memory: Option<u64>,
     /// How its modules get native code.
     pub aot: Aot,
+    /// By which files of its root filesystem are recognized.
+    pub layers: Option<Layers>,
     /// Whether there are hooks to run after its start or its end.
     pub late_hooks: bool,
 }

@@ -34,6 +34,7 @@ fn create() -> impl Strategy<Value = Create> {
             stdio: StdioPresence { stdin, stdout, stderr },
             terminal,
             options: SandboxOptions { systemd_cgroup, no_pivot_root, aot: Aot { wait_millis, ..Aot::default() } },
+            containerd: "/run/containerd/containerd.sock".into(),
         },
     )
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use containerd_shim::{
-    ExitSignal, TtrpcContext, TtrpcResult,
+    ExitSignal, Flags, TtrpcContext, TtrpcResult,
     api::{
         CheckpointTaskRequest, CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest, CreateTaskResponse,
         DeleteRequest, DeleteResponse, Empty, ExecProcessRequest, KillRequest, PauseRequest, PidsRequest, PidsResponse,
@@ -42,9 +42,10 @@ pub struct TaskService {
 }
 
 impl TaskService {
-    /// Serves the containers of `namespace`, with the engine that `launcher` starts; `exit` is signalled when the last one is gone and containerd says so.
+    /// Serves containers of the namespace and the containerd that `flags` name, with the engine that `launcher` starts;
+    /// `exit` is signalled when the last one is gone and containerd says so.
     pub fn new(
-        namespace: &str,
+        flags: &Flags,
         launcher: Launcher,
         publisher: Arc<Publisher>,
         exit: Arc<ExitSignal>,
@@ -54,8 +55,9 @@ impl TaskService {
         let (engine, notices) = EngineClient::new(launcher);
         let tasks = Arc::new(Tasks::default());
         tokio::spawn(follow(tasks.clone(), publisher.clone(), notices));
-        let shared = Shared { tasks, engine, publisher, creating: RwLock::default() };
-        Self { namespace: namespace.to_owned(), shared, exit, activity, unknown: Mutex::new(Some(entry)) }
+        let containerd = flags.address.trim_start_matches("unix://").into();
+        let shared = Shared { tasks, engine, containerd, publisher, creating: RwLock::default() };
+        Self { namespace: flags.namespace.clone(), shared, exit, activity, unknown: Mutex::new(Some(entry)) }
     }
 
     /// The containers.
