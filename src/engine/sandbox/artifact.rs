@@ -3,8 +3,8 @@
 //! in its content store are mounted then, read-only, where they are looked for.
 
 use std::{
-    fs::{self, File},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    fs::{self, File, Permissions},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -13,9 +13,11 @@ use oci_spec::{
     image::{Descriptor, ImageManifest},
     runtime::{Mount, MountBuilder, Spec},
 };
+use pathrs::{InodeType, error::ErrorKind};
 use serde::{Deserialize, Serialize};
 use wasmedge_shim_protocol::{Create, Location};
 
+use super::lookup::{self, Missing};
 use crate::{
     aot,
     containerd::{self, Client},
@@ -43,16 +45,9 @@ struct Module {
     file: PathBuf,
 }
 
-/// A program that is not in the root filesystem.
-pub struct Missing {
-    /// As it is named.
-    pub name: String,
-    /// Where it would be found, absolute in the container.
-    pub path: PathBuf,
-}
-
 /// Adds mounts of the image's modules to `spec`, with the one that is `missing` where it is looked for; `false` where the
-/// image has none for it. `place` is a directory of the container's state, for modules that are in no file of the node.
+/// image has none for it. `root` is the root filesystem, `place` a directory of the container's state, for modules that are
+/// in no file of the node.
 ///
 /// # Errors
 /// Names image, layer and cause. Where the image cannot be asked and the program is not called as modules are, there is
@@ -61,9 +56,9 @@ pub fn provide(
     location: &Location,
     request: &Create,
     spec: &mut Spec,
+    root: &Path,
     place: &Path,
     missing: &Missing,
-    exists: &dyn Fn(&Spec, &Path) -> bool,
 ) -> Result<bool> {
     if request.containerd.as_os_str().is_empty() {
         return Ok(false);
@@ -86,11 +81,19 @@ pub fn provide(
     let mut places = vec![(missing.path.clone(), &main.file)];
     for module in &artifact.modules {
         let Some(path) = module.title.as_ref().map(|title| Path::new("/").join(title)) else { continue };
-        if places.iter().all(|(taken, _)| *taken != path) && !exists(spec, &path) {
+        if places.iter().all(|(taken, _)| *taken != path) && lookup::open(spec, root, &path).is_err() {
             places.push((path, &module.file));
         }
     }
     let mut mounts = spec.mounts().clone().unwrap_or_default();
+    for (path, _) in &places {
+        let covered =
+            mounts.iter().any(|mount| mount.destination() != Path::new("/") && path.starts_with(mount.destination()));
+        if !covered {
+            make_target(root, path)
+                .with_context(|| format!("cannot make {} in the root filesystem", path.display()))?;
+        }
+    }
     mounts.extend(places.iter().map(|(path, file)| mount(path, file)).collect::<Result<Vec<_>>>()?);
     spec.set_mounts(Some(mounts));
     Ok(true)
@@ -183,6 +186,18 @@ fn check_module(image: &str, module: &Module) -> Result<()> {
         Kind::UnknownVersion(_) | Kind::Other => "is not a WebAssembly module",
     };
     bail!("layer {} of image {image} {what}", module.digest)
+}
+
+/// Makes an empty file to mount on. From within, the container's root may not be allowed to, in a user namespace.
+fn make_target(root: &Path, path: &Path) -> Result<()> {
+    let root = pathrs::Root::open(root)?;
+    if let Some(parent) = path.parent() {
+        root.mkdir_all(parent, &Permissions::from_mode(0o755))?;
+    }
+    match root.create(path, &InodeType::File(Permissions::from_mode(0o444))) {
+        Err(error) if error.kind() != ErrorKind::OsError(Some(libc::EEXIST)) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn mount(path: &Path, file: &Path) -> Result<Mount> {

@@ -150,10 +150,9 @@ fn find_module(
     let find = |spec: &Spec| -> Result<Program> {
         Ok(lookup::program(process_of(spec)?, &|path| lookup::open(spec, root, path)))
     };
-    let exists = |spec: &Spec, path: &Path| lookup::open(spec, root, path).is_ok();
     let mut program = find(spec)?;
     if let Program::Missing(missing) = &program
-        && artifact::provide(location, request, spec, state.bundle(), missing, &exists)?
+        && artifact::provide(location, request, spec, root, state.bundle(), missing)?
     {
         program = find(spec)?;
     }

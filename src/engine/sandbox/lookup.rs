@@ -14,7 +14,6 @@ use nix::{
 };
 use oci_spec::runtime::{Mount, Process, Spec};
 
-use super::artifact::Missing;
 use crate::guest::{self, Entrypoint};
 
 /// Opens `path`, absolute in the container, for reading: in the bind mount that covers it, else in the root
@@ -46,6 +45,14 @@ pub fn module(process: &Process, open: &dyn Fn(&Path) -> io::Result<File>) -> Op
         Program::Module(file) => Some(file),
         _ => None,
     }
+}
+
+/// A program that is not there.
+pub struct Missing {
+    /// As it is named.
+    pub name: String,
+    /// Where it would be found, absolute in the container.
+    pub path: PathBuf,
 }
 
 /// What the program of a process is.
