@@ -32,7 +32,7 @@ const MANY: [(&str, &str); 8] = [
     ("files", "files.wasm"),
     ("exit", "exit.wasm"),
     ("exports", "lib/exports.wasm"),
-    ("cat", "bin/tool"),
+    ("both", "bin/tool"),
     ("invalid", "invalid.wasm"),
 ];
 
