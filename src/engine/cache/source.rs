@@ -56,7 +56,10 @@ pub fn of_image(location: &Location, client: &mut Client, name: &str) -> Result<
             let manifest = manifests.first().context("containerd has no manifest of it")?;
             let gone = || format!("containerd does not have its {}", manifest.config().digest());
             let config: ImageConfiguration = client.document(manifest.config())?.with_context(gone)?;
-            containerd::view(client, manifest.config(), |_, mounts| files(location, &image, mounts, &config))?
+            if config.rootfs().diff_ids().is_empty() {
+                bail!("there are no modules in it");
+            }
+            containerd::view(client, manifest.config(), &config, |mounts| files(location, &image, mounts, &config))?
         }
     };
     ensure!(!sources.is_empty(), "there are no modules in it");

@@ -87,22 +87,25 @@ pub fn resolve(process: &Process, open: Open<'_>) -> Result<Entrypoint, Entrypoi
 }
 
 /// The program that `process` names and that is not there, without `#function`: as it is named, and where it would be
-/// found.
+/// found. An empty file is not there either: such a one is left where a file was mounted.
 pub fn missing(process: &Process, open: Open<'_>) -> Option<(String, PathBuf)> {
     let args = process.args().as_deref().unwrap_or_default();
     let args = match resolve_args(process, args, open) {
-        Ok(Entrypoint::Linux { .. }) => behind_init(args)?,
         Ok(Entrypoint::Wasm { .. }) => return None,
+        Ok(Entrypoint::Linux { .. }) => behind_init(args).unwrap_or(args),
         Err(_) => args,
     };
-    match resolve_args(process, args, open) {
-        Err(EntrypointError::NotInPath(_) | EntrypointError::Unreadable { missing: true, .. }) => {}
-        _ => return None,
-    }
-    let name = args.first()?;
+    let name = args.first().filter(|name| !name.is_empty())?;
     let name = name.rsplit_once('#').map_or(name.as_str(), |(module, _)| module);
-    let directory = if name.contains('/') { None } else { directories(process, name).pop() };
-    Some((name.to_owned(), directory.unwrap_or_else(|| process.cwd().clone()).join(name)))
+    let path = match find(process, name, open) {
+        Ok((path, file)) => file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0).then_some(path)?,
+        Err(EntrypointError::NotInPath(_) | EntrypointError::Unreadable { missing: true, .. }) => {
+            let directory = if name.contains('/') { None } else { directories(process, name).pop() };
+            directory.unwrap_or_else(|| process.cwd().clone()).join(name)
+        }
+        Err(_) => return None,
+    };
+    Some((name.to_owned(), path))
 }
 
 /// Whether a container engine's init was put in front of these arguments.
@@ -235,6 +238,8 @@ mod tests {
             ("sbin/docker-init", b"\x7fELF\x02\x01\x01\0"),
             ("text.wasm", b"not a module"),
             ("odd#name.wasm", MODULE),
+            ("app/empty.wasm", b""),
+            ("bin/empty", b""),
         ] {
             std::fs::write(root.path().join(path), content).unwrap();
         }
@@ -319,6 +324,8 @@ mod tests {
         assert_eq!(missing_in("/work", &["no.wasm"]), at("no.wasm", "/work/no.wasm"));
         assert_eq!(missing_in("/", &["no"]), at("no", "/app/no"));
         assert_eq!(missing_in("/", &["/sbin/docker-init", "--", "/no.wasm"]), at("/no.wasm", "/no.wasm"));
+        assert_eq!(missing_in("/app", &["empty.wasm#main"]), at("empty.wasm", "/app/empty.wasm"));
+        assert_eq!(missing_in("/", &["empty"]), at("empty", "/bin/empty"));
         for there in [&["/hello.wasm"][..], &["sh"], &["/text.wasm"], &["/sbin/docker-init", "--", "sh"], &[]] {
             assert_eq!(missing_in("/", there), None, "{there:?}");
         }

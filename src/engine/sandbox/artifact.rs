@@ -81,7 +81,8 @@ pub fn provide(
     let mut places = vec![(missing.path.clone(), &main.file)];
     for module in &artifact.modules {
         let Some(path) = module.title.as_ref().map(|title| Path::new("/").join(title)) else { continue };
-        if places.iter().all(|(taken, _)| *taken != path) && lookup::open(spec, root, &path).is_err() {
+        let there = lookup::open(spec, root, &path);
+        if places.iter().all(|(taken, _)| *taken != path) && (there.is_err() || lookup::is_empty(there)) {
             places.push((path, &module.file));
         }
     }

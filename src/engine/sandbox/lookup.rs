@@ -69,12 +69,17 @@ pub enum Program {
 pub fn program(process: &Process, open: &dyn Fn(&Path) -> io::Result<File>) -> Program {
     match guest::resolve(process, open) {
         Ok(Entrypoint::Wasm { path, .. }) => open(&path).map_or(Program::Other, Program::Module),
-        Ok(Entrypoint::Linux { args, .. }) if !guest::has_init(&args) => Program::Other,
+        Ok(Entrypoint::Linux { path, args }) if !guest::has_init(&args) && !is_empty(open(&path)) => Program::Other,
         _ => {
             let missing = guest::missing(process, open).map(|(name, path)| Missing { name, path });
             missing.map_or(Program::Other, Program::Missing)
         }
     }
+}
+
+/// Whether nothing is in a file, as in one that was made to mount another on it.
+pub fn is_empty(opened: io::Result<File>) -> bool {
+    opened.and_then(|file| file.metadata()).is_ok_and(|meta| meta.is_file() && meta.len() == 0)
 }
 
 fn bind_source(mount: &Mount) -> Option<PathBuf> {

@@ -66,6 +66,12 @@ fn every_module_of_the_image_can_be_executed() {
     task.exec(&[], ["/hello.wasm", "x"]).run().prints("hello from wasm\nx\n");
     task.exec(&[], ["/lib/exports.wasm#other"]).run().prints("other function\n");
     task.exec(&[], ["/bin/tool"]).run().prints("to stdout\n");
+    // Started again, its root filesystem has the places of the modules, empty.
+    task.kill("KILL");
+    task.stopped();
+    task.delete();
+    task.start();
+    task.exec(&[], ["/hello.wasm", "again"]).run().prints("hello from wasm\nagain\n");
     task.exec(&[], ["/nothing.wasm"]).finish().fails().says_in_one_line(&["/nothing.wasm", "no such file"]);
 }
 
