@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek},
-    os::fd::AsRawFd,
+    os::{fd::AsRawFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -75,6 +75,9 @@ pub fn show(spec: &mut Spec, file: &File, aot: &Aot) -> Result<Option<Native>> {
     let own = mounts.iter().any(|one| one.destination() == Path::new("/dev") && one.typ().as_deref() == Some("tmpfs"));
     if !own {
         return refuse(aot, "the container has no /dev of its own");
+    }
+    if file.metadata().context("cannot look at the native code")?.nlink() == 0 {
+        return refuse(aot, "its native code was removed at this moment");
     }
     // Its name in the cache: libcontainer looks the source up from another process.
     let source = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).context("cannot name the native code")?;
