@@ -10,12 +10,7 @@ use std::{
 use nix::fcntl::{Flock, FlockArg};
 use wasmedge_shim_protocol::Optimization;
 
-use super::{
-    Read,
-    compiler::compile_apart,
-    process,
-    store::{Key, Store},
-};
+use super::{Read, compiler::compile_apart, key::Key, process, store::Store};
 
 /// How much more urgent everything else is than optimization (nice(2)).
 const BACKGROUND: libc::c_int = 10;

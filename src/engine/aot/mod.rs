@@ -8,6 +8,7 @@ mod builder;
 mod compiler;
 mod digest;
 mod identity;
+mod key;
 mod process;
 mod sealed;
 mod store;
@@ -24,7 +25,8 @@ pub use builder::is_running as compiling;
 pub use compiler::compile_apart;
 pub use digest::{Layers, sha256};
 pub use identity::warm_up;
-pub use store::{Entry, InUse, Key, Store};
+pub use key::Key;
+pub use store::{Entry, InUse, Store};
 
 /// How often somebody who waits for native code looks for it.
 const POLL: Duration = Duration::from_millis(2);

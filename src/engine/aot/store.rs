@@ -16,10 +16,9 @@ use nix::{
     fcntl::{Flock, FlockArg},
     sys::{stat::futimens, time::TimeSpec},
 };
-use sha2::{Digest, Sha256};
 use wasmedge_shim_protocol::{Location, Optimization, ensure_private_dir};
 
-use super::{identity, sealed};
+use super::{identity, key::Key, sealed};
 
 /// Survives a reboot.
 const DIRECTORY: &str = "/var/lib/containerd-shim-wasmedge/aot";
@@ -29,31 +28,6 @@ const RETRY: Duration = Duration::from_secs(600);
 
 /// After which time what a killed compilation left is removed.
 const ABANDONED: Duration = Duration::from_secs(3600);
-
-/// A module and the engine that it is compiled for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    engine: String,
-    /// SHA-256 in hexadecimal digits.
-    pub module: String,
-}
-
-impl Key {
-    /// Of a module for this engine.
-    pub fn of(module: &[u8]) -> Self {
-        Self::with_digest(identity::hex(&Sha256::digest(module)))
-    }
-
-    /// Of the module with this SHA-256, in hexadecimal digits, for this engine.
-    pub fn with_digest(module: String) -> Self {
-        Self { engine: identity::engine().to_owned(), module }
-    }
-
-    /// The same in one word.
-    pub fn name(&self) -> String {
-        format!("{}-{}", self.engine, self.module)
-    }
-}
 
 /// Native code that is not evicted for as long as this lives.
 pub type InUse = Flock<File>;

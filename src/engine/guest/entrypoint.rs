@@ -86,41 +86,19 @@ pub fn resolve(process: &Process, open: Open<'_>) -> Result<Entrypoint, Entrypoi
     Ok(found)
 }
 
-/// The program that `process` names and that is not there, without `#function`: as it is named, and where it would be
-/// found. An empty file is not there either: such a one is left where a file was mounted.
-pub fn missing(process: &Process, open: Open<'_>) -> Option<(String, PathBuf)> {
-    let args = process.args().as_deref().unwrap_or_default();
-    let args = match resolve_args(process, args, open) {
-        Ok(Entrypoint::Wasm { .. }) => return None,
-        Ok(Entrypoint::Linux { .. }) => behind_init(args).unwrap_or(args),
-        Err(_) => args,
-    };
-    let name = args.first().filter(|name| !name.is_empty())?;
-    let name = name.rsplit_once('#').map_or(name.as_str(), |(module, _)| module);
-    let path = match find(process, name, open) {
-        Ok((path, file)) => file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0).then_some(path)?,
-        Err(EntrypointError::NotInPath(_) | EntrypointError::Unreadable { missing: true, .. }) => {
-            let directory = if name.contains('/') { None } else { directories(process, name).pop() };
-            directory.unwrap_or_else(|| process.cwd().clone()).join(name)
-        }
-        Err(_) => return None,
-    };
-    Some((name.to_owned(), path))
-}
-
 /// Whether a container engine's init was put in front of these arguments.
 pub fn has_init(args: &[String]) -> bool {
     behind_init(args).is_some()
 }
 
 /// The command that a container engine's init was put in front of.
-fn behind_init(args: &[String]) -> Option<&[String]> {
+pub(super) fn behind_init(args: &[String]) -> Option<&[String]> {
     let (first, rest) = args.split_first()?;
     let rest = rest.strip_prefix(&["--".to_owned()])?;
     (INITS.contains(&first.as_str()) && !rest.is_empty()).then_some(rest)
 }
 
-fn resolve_args(process: &Process, args: &[String], open: Open<'_>) -> Result<Entrypoint, EntrypointError> {
+pub(super) fn resolve_args(process: &Process, args: &[String], open: Open<'_>) -> Result<Entrypoint, EntrypointError> {
     let name = args.first().filter(|name| !name.is_empty()).ok_or(EntrypointError::NoArgs)?;
     match find(process, name, open) {
         Ok((path, file)) => describe(name, name, DEFAULT_FUNCTION, path, file, args),
@@ -170,7 +148,7 @@ fn describe(
     }
 }
 
-fn find(process: &Process, name: &str, open: Open<'_>) -> Result<(PathBuf, File), EntrypointError> {
+pub(super) fn find(process: &Process, name: &str, open: Open<'_>) -> Result<(PathBuf, File), EntrypointError> {
     if name.contains('/') {
         let path = process.cwd().join(name);
         return open(&path).map(|file| (path.clone(), file)).map_err(|error| EntrypointError::Unreadable {
@@ -192,7 +170,7 @@ fn find(process: &Process, name: &str, open: Open<'_>) -> Result<(PathBuf, File)
 }
 
 /// Where a bare name is looked for.
-fn directories(process: &Process, name: &str) -> Vec<PathBuf> {
+pub(super) fn directories(process: &Process, name: &str) -> Vec<PathBuf> {
     let env = process.env().as_deref().unwrap_or_default();
     let search = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
     let mut directories: Vec<PathBuf> = search.split(':').map(|directory| process.cwd().join(directory)).collect();
@@ -238,8 +216,6 @@ mod tests {
             ("sbin/docker-init", b"\x7fELF\x02\x01\x01\0"),
             ("text.wasm", b"not a module"),
             ("odd#name.wasm", MODULE),
-            ("app/empty.wasm", b""),
-            ("bin/empty", b""),
         ] {
             std::fs::write(root.path().join(path), content).unwrap();
         }
@@ -307,28 +283,6 @@ mod tests {
             resolve_in(&root, "/", &["/sbin/docker-init", "--", "sh"]).unwrap(),
             Entrypoint::Linux { path, .. } if path == Path::new("/sbin/docker-init")
         ));
-    }
-
-    #[test]
-    fn a_program_that_is_not_there_is_told_with_the_place_where_it_would_be_found() {
-        let root = root();
-        let missing_in = |cwd: &str, args: &[&str]| {
-            let args: Vec<String> = args.iter().map(ToString::to_string).collect();
-            let env = vec!["PATH=/bin:/app".to_owned()];
-            let process = ProcessBuilder::default().cwd(cwd).args(args).env(env).build().unwrap();
-            missing(&process, &|path| File::open(root.path().join(path.strip_prefix("/").unwrap())))
-        };
-        let at = |name: &str, path: &str| Some((name.to_owned(), PathBuf::from(path)));
-        assert_eq!(missing_in("/", &["/x/no.wasm#main", "a"]), at("/x/no.wasm", "/x/no.wasm"));
-        assert_eq!(missing_in("/work", &["./no.wasm"]), at("./no.wasm", "/work/./no.wasm"));
-        assert_eq!(missing_in("/work", &["no.wasm"]), at("no.wasm", "/work/no.wasm"));
-        assert_eq!(missing_in("/", &["no"]), at("no", "/app/no"));
-        assert_eq!(missing_in("/", &["/sbin/docker-init", "--", "/no.wasm"]), at("/no.wasm", "/no.wasm"));
-        assert_eq!(missing_in("/app", &["empty.wasm#main"]), at("empty.wasm", "/app/empty.wasm"));
-        assert_eq!(missing_in("/", &["empty"]), at("empty", "/bin/empty"));
-        for there in [&["/hello.wasm"][..], &["sh"], &["/text.wasm"], &["/sbin/docker-init", "--", "sh"], &[]] {
-            assert_eq!(missing_in("/", there), None, "{there:?}");
-        }
     }
 
     #[test]

@@ -86,8 +86,13 @@ pub fn provide(
             places.push((path, &module.file));
         }
     }
+    add_mounts(spec, root, &places)?;
+    Ok(true)
+}
+
+fn add_mounts(spec: &mut Spec, root: &Path, places: &[(PathBuf, &PathBuf)]) -> Result<()> {
     let mut mounts = spec.mounts().clone().unwrap_or_default();
-    for (path, _) in &places {
+    for (path, _) in places {
         let covered =
             mounts.iter().any(|mount| mount.destination() != Path::new("/") && path.starts_with(mount.destination()));
         if !covered {
@@ -97,7 +102,7 @@ pub fn provide(
     }
     mounts.extend(places.iter().map(|(path, file)| mount(path, file)).collect::<Result<Vec<_>>>()?);
     spec.set_mounts(Some(mounts));
-    Ok(true)
+    Ok(())
 }
 
 impl Artifact {
