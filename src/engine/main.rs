@@ -3,6 +3,7 @@
 mod aot;
 mod cache;
 mod compile;
+mod containerd;
 mod guest;
 mod host;
 mod run;
@@ -29,8 +30,9 @@ Usage:
   wasmedge-engine cache list | verify | prune [--all] [--to MIB]
                                  the node's native code: shows it, checks it, removes that of other engines (or all,
                                  or what was used longest ago)
-  wasmedge-engine cache warm [-O 0|1|2|3|s|z] MODULE...
-                                 compiles modules before the first container needs them
+  wasmedge-engine cache warm [-O 0|1|2|3|s|z] [--namespace NAME] [--address SOCKET] FILE|IMAGE...
+                                 compiles modules before the first container needs them: that of a file, or those of
+                                 an image in containerd's namespace (default; Kubernetes' is k8s.io, Docker's moby)
   wasmedge-engine host --socket PATH [--engine PATH]
                                  serves the shims of this node; started by them
   wasmedge-engine --version | --help

@@ -96,6 +96,9 @@ pub struct Create {
     pub terminal: bool,
     /// How to build the sandbox.
     pub options: SandboxOptions,
+    /// The socket of containerd's API, for what is in the image and not in its root filesystem; empty where it is not
+    /// known.
+    pub containerd: PathBuf,
 }
 
 /// Everything but the program itself that is needed to run another program in a container.

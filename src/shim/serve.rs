@@ -23,7 +23,7 @@ use crate::{
     events::Publisher,
     socket,
     starting::Entry,
-    task::{ABANDONED, TaskService},
+    task::{ABANDONED, Names, TaskService},
     trim::Activity,
 };
 
@@ -44,6 +44,8 @@ pub struct Daemon {
     pub debug: bool,
     /// Where the daemon listens.
     pub socket: PathBuf,
+    /// The socket of containerd's API.
+    pub containerd: PathBuf,
     /// containerd's socket for events.
     pub events: String,
     /// It listens already.
@@ -66,7 +68,8 @@ pub async fn serve(daemon: Daemon) -> Result<()> {
     let activity = Activity::default();
     tokio::spawn(activity.clone().trim_when_quiet());
     let engine = EngineClient::new(daemon.launcher, Some(daemon.engine));
-    let service = TaskService::new(&daemon.namespace, engine, publisher.clone(), exit.clone(), activity, daemon.entry);
+    let (names, entry) = (Names { namespace: daemon.namespace, containerd: daemon.containerd }, daemon.entry);
+    let service = TaskService::new(names, engine, publisher.clone(), exit.clone(), activity, entry);
     let tasks = service.tasks();
     daemon.listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(daemon.listener)?;

@@ -72,6 +72,7 @@ fn make_daemon(options: &StartOpts, launcher: Launcher, address: &str, socket: &
                 id: options.id.clone(),
                 debug: options.debug,
                 socket: socket.to_owned(),
+                containerd: options.address.trim_start_matches("unix://").into(),
                 events: options.ttrpc_address.clone(),
                 listener,
                 answered,

@@ -10,24 +10,25 @@ use std::{
 use nix::fcntl::{Flock, FlockArg};
 use wasmedge_shim_protocol::Optimization;
 
-use super::{
-    compiler::compile_apart,
-    process,
-    store::{Key, Store},
-};
+use super::{Read, compiler::compile_apart, key::Key, process, store::Store};
 use crate::wasm::Features;
 
 /// How much more urgent everything else is than optimization (nice(2)).
 const BACKGROUND: libc::c_int = 10;
 
 /// Lets `module` be compiled to `levels`, one after the other, unless that is under way. Does not wait.
-pub fn start(store: &Store, key: &Key, module: &[u8], levels: &[Optimization]) -> io::Result<()> {
+pub fn start(store: &Store, key: &Key, module: Read<'_>, levels: &[Optimization]) -> io::Result<()> {
     if is_running(store, key) {
         return Ok(());
     }
+    let module = module()?;
+    // What is compiled for a digest must be what has it, whoever writes to the file meanwhile.
+    if Key::of(&module, key.features) != *key {
+        return Err(io::Error::other("the module was changed at this moment"));
+    }
     process::detach(|| match lock(store, key) {
         Ok(Some(lock)) => {
-            build(store, key, module, levels);
+            build(store, key, &module, levels);
             end(store, key, lock);
         }
         // Somebody else was faster.

@@ -6,13 +6,15 @@
 
 mod builder;
 mod compiler;
+mod digest;
 mod identity;
+mod key;
 mod process;
 mod sealed;
 mod store;
 
 use std::{
-    fs::File,
+    io,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -21,29 +23,31 @@ use wasmedge_shim_protocol::{Aot, AotPolicy, Optimization};
 
 pub use builder::is_running as compiling;
 pub use compiler::compile_apart;
+pub use digest::{Layers, sha256};
 pub use identity::warm_up;
-pub use store::{Entry, Key, Store};
-
-use crate::wasm::Features;
+pub use key::Key;
+pub use store::{Entry, InUse, Store};
 
 /// How often somebody who waits for native code looks for it.
 const POLL: Duration = Duration::from_millis(2);
 
-/// Native code for `module` as `aot` wants it, to be run with `features`; `None` where it is to be interpreted.
+/// How a module is read, where it has to be: code that is in the cache is found by the digest alone.
+pub type Read<'a> = &'a dyn Fn() -> io::Result<Vec<u8>>;
+
+/// Native code for the module of `key` as `aot` wants it; `None` where it is to be interpreted.
 ///
 /// # Errors
 /// Only with [`AotPolicy::Require`]: why there is no native code.
-pub fn obtain(store: &Store, aot: &Aot, features: Features, module: &[u8]) -> Result<Option<File>, String> {
+pub fn obtain(store: &Store, aot: &Aot, key: &Key, module: Read<'_>) -> Result<Option<InUse>, String> {
     if aot.policy == AotPolicy::Off {
         return Ok(None);
     }
-    let key = Key::of(module, features);
-    if let Some(native) = store.get(&key, aot.level) {
+    if let Some(native) = store.get(key, aot.level) {
         return Ok(Some(native));
     }
     let found = match aot.policy {
-        AotPolicy::Tiered => in_tiers(store, aot, &key, module),
-        _ => at_once(store, aot, &key, module),
+        AotPolicy::Tiered => in_tiers(store, aot, key, module),
+        _ => at_once(store, aot, key, module),
     };
     match found {
         Err(cause) if aot.policy == AotPolicy::Require => Err(cause),
@@ -59,12 +63,12 @@ pub fn obtain(store: &Store, aot: &Aot, features: Features, module: &[u8]) -> Re
 ///
 /// # Errors
 /// Why that is not possible.
-pub fn obtain_in_background(store: &Store, aot: &Aot, key: &Key, module: &[u8]) -> Result<(), String> {
+pub fn obtain_in_background(store: &Store, aot: &Aot, key: &Key, module: Read<'_>) -> Result<(), String> {
     store.set_failure(key, None);
     start(store, key, module, &[aot.level])
 }
 
-fn in_tiers(store: &Store, aot: &Aot, key: &Key, module: &[u8]) -> Result<Option<File>, String> {
+fn in_tiers(store: &Store, aot: &Aot, key: &Key, module: Read<'_>) -> Result<Option<InUse>, String> {
     let quick = store.get(key, Optimization::O0);
     if store.failure(key).is_some() {
         return Ok(quick);
@@ -78,7 +82,7 @@ fn in_tiers(store: &Store, aot: &Aot, key: &Key, module: &[u8]) -> Result<Option
     wait(store, key, &levels, Some(deadline))
 }
 
-fn at_once(store: &Store, aot: &Aot, key: &Key, module: &[u8]) -> Result<Option<File>, String> {
+fn at_once(store: &Store, aot: &Aot, key: &Key, module: Read<'_>) -> Result<Option<InUse>, String> {
     // Somebody wants it badly: it is tried again.
     store.set_failure(key, None);
     // The first time, another container's compilation to another level may have been under way.
@@ -91,12 +95,12 @@ fn at_once(store: &Store, aot: &Aot, key: &Key, module: &[u8]) -> Result<Option<
     Err("its compiler was killed".to_owned())
 }
 
-fn start(store: &Store, key: &Key, module: &[u8], levels: &[Optimization]) -> Result<(), String> {
+fn start(store: &Store, key: &Key, module: Read<'_>, levels: &[Optimization]) -> Result<(), String> {
     builder::start(store, key, module, levels).map_err(|error| format!("cannot start the compiler: {error}"))
 }
 
 /// Waits for one of `levels` while somebody compiles.
-fn wait(store: &Store, key: &Key, levels: &[Optimization], until: Option<Instant>) -> Result<Option<File>, String> {
+fn wait(store: &Store, key: &Key, levels: &[Optimization], until: Option<Instant>) -> Result<Option<InUse>, String> {
     loop {
         // In this order: what has ended has left what it made.
         let running = builder::is_running(store, key);

@@ -11,12 +11,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use nix::sys::{stat::futimens, time::TimeSpec};
-use sha2::{Digest, Sha256};
-use wasmedge_shim_protocol::{Location, Optimization, Proposals, ensure_private_dir};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+    sys::{stat::futimens, time::TimeSpec},
+};
+use wasmedge_shim_protocol::{Location, Optimization, ensure_private_dir};
 
-use super::{identity, sealed};
-use crate::wasm::Features;
+use super::{identity, key::Key, sealed};
 
 /// Survives a reboot.
 const DIRECTORY: &str = "/var/lib/containerd-shim-wasmedge/aot";
@@ -27,40 +29,8 @@ const RETRY: Duration = Duration::from_secs(600);
 /// After which time what a killed compilation left is removed.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// A module and the engine that it is compiled for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    engine: String,
-    /// SHA-256 in hexadecimal digits.
-    pub module: String,
-    /// What it is compiled with.
-    pub features: Features,
-}
-
-impl Key {
-    /// Of a module for this engine, with these features.
-    pub fn of(module: &[u8], features: Features) -> Self {
-        Self { engine: identity::engine().to_owned(), module: identity::hex(&Sha256::digest(module)), features }
-    }
-
-    /// The same in one word.
-    pub fn name(&self) -> String {
-        format!("{}-{}{}", self.engine, self.module, self.variant())
-    }
-
-    /// What tells it from the same module with other features; nothing with the usual ones.
-    fn variant(&self) -> String {
-        let Features { proposals, counted } = self.features;
-        let counted = if counted { "-counted" } else { "" };
-        let proposals = if proposals == Proposals::default() { String::new() } else { format!("-p{proposals}") };
-        format!("{counted}{proposals}")
-    }
-
-    /// Its native code's name, without an extension.
-    pub fn at(&self, level: Optimization) -> String {
-        format!("{}{}-{level}", self.module, self.variant())
-    }
-}
+/// Native code that is not evicted for as long as this lives.
+pub type InUse = Flock<File>;
 
 /// Compiled code in the cache.
 #[derive(Debug, Clone)]
@@ -108,12 +78,13 @@ impl Store {
         Ok(self.notes.join(format!("{kind}-{}", key.name())))
     }
 
-    /// Native code for `key`, open for reading. What is damaged, or not root's alone, is removed.
-    pub fn get(&self, key: &Key, level: Optimization) -> Option<File> {
+    /// Native code for `key`, open for reading. While the result lives the entry stays, so that its path can be used. What
+    /// is damaged, or not root's alone, is removed.
+    pub fn get(&self, key: &Key, level: Optimization) -> Option<InUse> {
         let path = self.path(key, level);
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path).ok()?;
-        match self.trust(file, &path) {
-            Ok(file) => Some(file),
+        let mut file = open_in_use(&path).ok()??;
+        match self.trust(&mut file, &path) {
+            Ok(()) => Some(file),
             Err(error) => {
                 log::warn!("{} is not used and removed: {error}", path.display());
                 remove(&path);
@@ -122,8 +93,8 @@ impl Store {
         }
     }
 
-    /// `file` if it is sound.
-    fn trust(&self, mut file: File, path: &Path) -> io::Result<File> {
+    /// Whether `file` is sound.
+    fn trust(&self, file: &mut File, path: &Path) -> io::Result<()> {
         let meta = file.metadata()?;
         let of_root = meta.is_file() && meta.uid() == nix::unistd::geteuid().as_raw() && meta.mode() & 0o022 == 0;
         if !of_root {
@@ -135,13 +106,13 @@ impl Store {
             // By its time the least recently used is found; without, it is just older.
             let _ =
                 File::open(&known).and_then(|note| Ok(futimens(&note, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW)?));
-            return Ok(file);
+            return Ok(());
         }
-        sealed::check(&mut file, &seal_name(path))?;
-        io::Seek::rewind(&mut file)?;
+        sealed::check(file, &seal_name(path))?;
+        io::Seek::rewind(file)?;
         // Without it the next start checks again.
         let _ = ensure_private_dir(&self.notes).and_then(|()| fs::write(&known, state));
-        Ok(file)
+        Ok(())
     }
 
     /// Checks an entry, whatever is known of it.
@@ -150,8 +121,7 @@ impl Store {
     /// What is wrong with it.
     pub fn verify(&self, entry: &Entry) -> io::Result<()> {
         remove(&self.verified(&entry.path));
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&entry.path)?;
-        self.trust(file, &entry.path).map(drop)
+        self.trust(&mut open(&entry.path)?, &entry.path)
     }
 
     fn verified(&self, path: &Path) -> PathBuf {
@@ -237,14 +207,25 @@ impl Store {
             if keep == Some(&entry.path) {
                 continue;
             }
-            self.remove(&entry);
-            total -= entry.size;
-            removed += entry.size;
+            if self.evict(&entry) {
+                total -= entry.size;
+                removed += entry.size;
+            }
         }
         removed
     }
 
-    /// Removes one entry. Containers that run it keep it.
+    /// Removes an entry unless a container is about to run it; whether it is gone. Those that run it keep it.
+    pub fn evict(&self, entry: &Entry) -> bool {
+        let lock = open(&entry.path).map(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock));
+        if let Ok(Err((_, Errno::EWOULDBLOCK))) = lock {
+            return false;
+        }
+        self.remove(entry);
+        true
+    }
+
+    /// Removes an entry, whoever is about to run it.
     pub fn remove(&self, entry: &Entry) {
         remove(&self.verified(&entry.path));
         remove(&entry.path);
@@ -253,6 +234,16 @@ impl Store {
             let _ = fs::remove_dir(engine);
         }
     }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+/// `None` where it has been evicted at this moment.
+fn open_in_use(path: &Path) -> io::Result<Option<InUse>> {
+    let file = Flock::lock(open(path)?, FlockArg::LockShared).map_err(|(_, errno)| errno)?;
+    Ok((file.metadata()?.nlink() > 0).then_some(file))
 }
 
 /// What the seal names: the last two components.
@@ -277,7 +268,9 @@ fn remove(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasmedge_shim_protocol::Proposal;
+    use wasmedge_shim_protocol::{Proposal, Proposals};
+
+    use crate::wasm::Features;
 
     /// What happens to an entry, by its path and that of another.
     type Change = fn(&Path, &Path);
@@ -306,7 +299,7 @@ mod tests {
         let (_top, store) = scene();
         let key = put(&store, b"a", 100);
         let mut bytes = Vec::new();
-        io::Read::read_to_end(&mut store.get(&key, Optimization::O2).unwrap(), &mut bytes).unwrap();
+        io::Read::read_to_end(&mut &*store.get(&key, Optimization::O2).unwrap(), &mut bytes).unwrap();
         assert_eq!(bytes[..100], [7; 100]);
         assert!(store.get(&key, Optimization::O0).is_none());
         assert!(store.get(&Key::of(b"b", Features::default()), Optimization::O2).is_none());
@@ -357,6 +350,18 @@ mod tests {
         assert_eq!(there, [true, false, true, true]);
         put(&store, b"larger than the cache", 20_000);
         assert_eq!(store.entries().len(), 1, "what was made last stays");
+    }
+
+    #[test]
+    fn what_is_about_to_be_run_is_not_evicted() {
+        let (_top, store) = scene();
+        let (used, other) = (put(&store, b"a", 100), put(&store, b"b", 100));
+        let in_use = store.get(&used, Optimization::O2).unwrap();
+        assert!(store.prune(0, None) > 0);
+        assert!(store.path(&used, Optimization::O2).exists() && !store.path(&other, Optimization::O2).exists());
+        drop(in_use);
+        store.prune(0, None);
+        assert!(!store.path(&used, Optimization::O2).exists());
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub enum EntrypointError {
         path: String,
         /// Why it cannot be read.
         cause: String,
+        /// Whether there simply is no such file.
+        missing: bool,
     },
     /// A name that claims to be a module and is none.
     #[error("exec: {0:?}: {1}")]
@@ -84,14 +86,19 @@ pub fn resolve(process: &Process, open: Open<'_>) -> Result<Entrypoint, Entrypoi
     Ok(found)
 }
 
+/// Whether a container engine's init was put in front of these arguments.
+pub fn has_init(args: &[String]) -> bool {
+    behind_init(args).is_some()
+}
+
 /// The command that a container engine's init was put in front of.
-fn behind_init(args: &[String]) -> Option<&[String]> {
+pub(super) fn behind_init(args: &[String]) -> Option<&[String]> {
     let (first, rest) = args.split_first()?;
     let rest = rest.strip_prefix(&["--".to_owned()])?;
     (INITS.contains(&first.as_str()) && !rest.is_empty()).then_some(rest)
 }
 
-fn resolve_args(process: &Process, args: &[String], open: Open<'_>) -> Result<Entrypoint, EntrypointError> {
+pub(super) fn resolve_args(process: &Process, args: &[String], open: Open<'_>) -> Result<Entrypoint, EntrypointError> {
     let name = args.first().filter(|name| !name.is_empty()).ok_or(EntrypointError::NoArgs)?;
     match find(process, name, open) {
         Ok((path, file)) => describe(name, name, DEFAULT_FUNCTION, path, file, args),
@@ -120,6 +127,7 @@ fn describe(
         name: name.to_owned(),
         path: path.display().to_string(),
         cause: describe_io(&error),
+        missing: is_missing(&error),
     };
     if file.metadata().map_err(unreadable)?.is_dir() {
         return Err(unreadable(io::Error::from_raw_os_error(libc::EISDIR)));
@@ -140,22 +148,17 @@ fn describe(
     }
 }
 
-fn find(process: &Process, name: &str, open: Open<'_>) -> Result<(PathBuf, File), EntrypointError> {
+pub(super) fn find(process: &Process, name: &str, open: Open<'_>) -> Result<(PathBuf, File), EntrypointError> {
     if name.contains('/') {
         let path = process.cwd().join(name);
         return open(&path).map(|file| (path.clone(), file)).map_err(|error| EntrypointError::Unreadable {
             name: name.to_owned(),
             path: path.display().to_string(),
             cause: describe_io(&error),
+            missing: is_missing(&error),
         });
     }
-    let env = process.env().as_deref().unwrap_or_default();
-    let search = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
-    let mut directories: Vec<PathBuf> = search.split(':').map(|directory| process.cwd().join(directory)).collect();
-    if name.ends_with(".wasm") {
-        directories.push(process.cwd().clone());
-    }
-    for directory in directories {
+    for directory in directories(process, name) {
         let path = directory.join(name);
         if let Ok(file) = open(&path)
             && file.metadata().is_ok_and(|meta| meta.is_file())
@@ -164,6 +167,21 @@ fn find(process: &Process, name: &str, open: Open<'_>) -> Result<(PathBuf, File)
         }
     }
     Err(EntrypointError::NotInPath(name.to_owned()))
+}
+
+/// Where a bare name is looked for.
+pub(super) fn directories(process: &Process, name: &str) -> Vec<PathBuf> {
+    let env = process.env().as_deref().unwrap_or_default();
+    let search = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+    let mut directories: Vec<PathBuf> = search.split(':').map(|directory| process.cwd().join(directory)).collect();
+    if name.ends_with(".wasm") {
+        directories.push(process.cwd().clone());
+    }
+    directories
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// The kernel's words as Go prints them, since Docker looks for "no such file or directory" in small letters.

@@ -13,17 +13,20 @@ use oci_spec::runtime::{Process, Spec};
 use wasmedge_shim_protocol::{Create, Created, Failure, FailureKind, Location, Reply};
 
 use super::{
-    by_hand, cgroup,
+    artifact, by_hand, cgroup,
     console::ConsoleSocket,
     delete, devices, hooks,
     launch::{self, Making},
-    lookup,
+    lookup::{self, Program},
     mounts::{propagation, rootfs, staging},
     namespaces, native_code, plugins, settings,
     state::{Init, Record, State},
     translate, userns,
 };
-use crate::guest::{Finished, GuestExecutor, Reporter, Sandbox};
+use crate::{
+    aot::Layers,
+    guest::{Finished, GuestExecutor, Reporter, Sandbox},
+};
 
 /// Creates the container that `request` describes. `stdio` are its standard streams.
 ///
@@ -79,12 +82,14 @@ fn build(
     let proc = File::open("/proc").context("cannot open /proc")?;
     record.aot = native_code::wanted(&request.options.aot, spec.annotations().as_ref())?;
     record.settings = settings::wanted(&request.options, spec.annotations().as_ref())?;
-    let (mut module, mut native) = (None, None);
-    if let Some(file) = lookup::module(process_of(&spec)?, &|path| lookup::open(&spec, &root, path)) {
-        let code = native_code::obtain(location, &record.aot, record.settings.features(), file)?;
+    let (mut module, mut native, mut code) = (None, None, None);
+    if let Some(file) = find_module(location, state, request, &mut spec, &root)? {
+        record.layers = Layers::for_file(&file, &request.rootfs, &root);
+        let features = record.settings.features();
+        code = native_code::obtain(location, &record.aot, features, file, record.layers.as_ref())?;
         plugins::load(&record.settings.plugins)?;
         module = Some(translate::for_module(&mut spec));
-        native = code.map_or(Ok(None), |code| native_code::show(&mut spec, code, &record.aot))?;
+        native = code.as_ref().map_or(Ok(None), |code| native_code::show(&mut spec, code, &record.aot))?;
     }
     cgroup::mount::replace(&mut spec).context("cannot prepare the cgroup mount")?;
     let limits = translate::limits(&spec);
@@ -125,7 +130,28 @@ fn build(
     if native.is_some() {
         native_code::hide(pid)?;
     }
+    drop(code);
     Ok((created, master.into_iter().collect()))
+}
+
+/// The module to run, if it is one. What is not in the root filesystem may be in the image.
+fn find_module(
+    location: &Location,
+    state: &State,
+    request: &Create,
+    spec: &mut Spec,
+    root: &Path,
+) -> Result<Option<File>> {
+    let find = |spec: &Spec| -> Result<Program> {
+        Ok(lookup::program(process_of(spec)?, &|path| lookup::open(spec, root, path)))
+    };
+    let mut program = find(spec)?;
+    if let Program::Missing(missing) = &program
+        && artifact::provide(location, request, spec, root, state.bundle(), missing)?
+    {
+        program = find(spec)?;
+    }
+    Ok(if let Program::Module(file) = program { Some(file) } else { None })
 }
 
 /// Has libcontainer make the init and its cgroups.

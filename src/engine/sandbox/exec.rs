@@ -68,7 +68,7 @@ fn start(
     let native = match lookup::module(&process, &|path| lookup::open_in(init.pid, path)) {
         Some(file) => {
             plugins::load(&record.settings.plugins)?;
-            native_code::obtain(location, &record.aot, record.settings.features(), file)?
+            native_code::obtain(location, &record.aot, record.settings.features(), file, record.layers.as_ref())?
         }
         None => None,
     };

@@ -27,7 +27,7 @@ pub fn open(spec: &Spec, root: &Path, path: &Path) -> io::Result<File> {
         .filter(|mount| path.starts_with(mount.destination()))
         .max_by_key(|mount| mount.destination().components().count());
     let Some((mount, source)) = covering.and_then(|mount| Some((mount, bind_source(mount)?))) else {
-        return open_below(root, path.strip_prefix("/").unwrap_or(path));
+        return open_below(root, path);
     };
     let rest = path.strip_prefix(mount.destination()).unwrap_or(Path::new(""));
     if rest.as_os_str().is_empty() { File::open(source) } else { open_below(&source, rest) }
@@ -35,16 +35,51 @@ pub fn open(spec: &Spec, root: &Path, path: &Path) -> io::Result<File> {
 
 /// Opens `path`, absolute in the container, whose init is process `pid`.
 pub fn open_in(pid: i32, path: &Path) -> io::Result<File> {
-    open_below(Path::new(&format!("/proc/{pid}/root")), path.strip_prefix("/").unwrap_or(path))
+    open_below(Path::new(&format!("/proc/{pid}/root")), path)
 }
 
 /// The file of the module that `process` is to run, if it is one. A program that cannot be found is left to the lookup
 /// inside, which sees links across mounts too.
 pub fn module(process: &Process, open: &dyn Fn(&Path) -> io::Result<File>) -> Option<File> {
-    match guest::resolve(process, open) {
-        Ok(Entrypoint::Wasm { path, .. }) => open(&path).ok(),
+    match program(process, open) {
+        Program::Module(file) => Some(file),
         _ => None,
     }
+}
+
+/// A program that is not there.
+pub struct Missing {
+    /// As it is named.
+    pub name: String,
+    /// Where it would be found, absolute in the container.
+    pub path: PathBuf,
+}
+
+/// What the program of a process is.
+pub enum Program {
+    /// A module, in this file.
+    Module(File),
+    /// Not there.
+    Missing(Missing),
+    /// Anything else.
+    Other,
+}
+
+/// Finds out what the program of `process` is.
+pub fn program(process: &Process, open: &dyn Fn(&Path) -> io::Result<File>) -> Program {
+    match guest::resolve(process, open) {
+        Ok(Entrypoint::Wasm { path, .. }) => open(&path).map_or(Program::Other, Program::Module),
+        Ok(Entrypoint::Linux { path, args }) if !guest::has_init(&args) && !is_empty(open(&path)) => Program::Other,
+        _ => {
+            let missing = guest::missing(process, open).map(|(name, path)| Missing { name, path });
+            missing.map_or(Program::Other, Program::Missing)
+        }
+    }
+}
+
+/// Whether nothing is in a file, as in one that was made to mount another on it.
+pub fn is_empty(opened: io::Result<File>) -> bool {
+    opened.and_then(|file| file.metadata()).is_ok_and(|meta| meta.is_file() && meta.len() == 0)
 }
 
 fn bind_source(mount: &Mount) -> Option<PathBuf> {
@@ -55,8 +90,9 @@ fn bind_source(mount: &Mount) -> Option<PathBuf> {
 }
 
 /// Opens `path` with `root` as the root directory (openat2(2), `RESOLVE_IN_ROOT`).
-fn open_below(root: &Path, path: &Path) -> io::Result<File> {
+pub fn open_below(root: &Path, path: &Path) -> io::Result<File> {
     let directory = File::open(root)?;
+    let path = path.strip_prefix("/").unwrap_or(path);
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let how = OpenHow::new()
         .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)

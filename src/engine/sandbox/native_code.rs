@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek},
-    os::fd::AsRawFd,
+    os::{fd::AsRawFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -21,7 +21,7 @@ use wasmedge_shim_protocol::{Aot, AotPolicy, Location, Pidfd};
 
 use super::{mounts::detached::DetachedMount, namespaces};
 use crate::{
-    aot::{self, Store},
+    aot::{self, InUse, Key, Layers, Store},
     guest::Native,
     wasm::Features,
 };
@@ -46,30 +46,45 @@ pub fn wanted(options: &Aot, annotations: Option<&HashMap<String, String>>) -> R
     Ok(aot)
 }
 
-/// Native code for the module in `file`, to be run with `features`; `None` where it is to be interpreted.
+/// Native code for the module in `file`, to be run with `features`, which may be of a root filesystem with these `layers`;
+/// `None` where it is to be interpreted.
 ///
 /// # Errors
 /// Where it has to be native code and cannot be.
-pub fn obtain(location: &Location, aot: &Aot, features: Features, mut file: File) -> Result<Option<File>> {
+pub fn obtain(
+    location: &Location,
+    aot: &Aot,
+    features: Features,
+    mut file: File,
+    layers: Option<&Layers>,
+) -> Result<Option<InUse>> {
     if aot.policy == AotPolicy::Off {
         return Ok(None);
     }
-    let mut module = Vec::new();
-    file.rewind().and_then(|()| file.read_to_end(&mut module)).context("cannot read the module")?;
+    let key = Key::with_digest(aot::sha256(location, &mut file, layers).context("cannot read the module")?, features);
+    let read = || {
+        let (mut file, mut module) = (&file, Vec::new());
+        file.rewind()?;
+        file.read_to_end(&mut module)?;
+        Ok(module)
+    };
     let store = Store::new(location, u64::from(aot.cache_mib) << 20);
-    aot::obtain(&store, aot, features, &module).map_err(|cause| missing(&cause))
+    aot::obtain(&store, aot, &key, &read).map_err(|cause| missing(&cause))
 }
 
-/// Lets the container that is made from `spec` have the native code `file` for its creation. Where it has no `/dev` of
+/// Lets the container that is made from `spec` have the native code `file`, which must live until it is made. Where it has no `/dev` of
 /// its own, it has no native code either.
 ///
 /// # Errors
 /// Where it must have some.
-pub fn show(spec: &mut Spec, file: File, aot: &Aot) -> Result<Option<Native>> {
+pub fn show(spec: &mut Spec, file: &File, aot: &Aot) -> Result<Option<Native>> {
     let mut mounts = spec.mounts().clone().unwrap_or_default();
     let own = mounts.iter().any(|one| one.destination() == Path::new("/dev") && one.typ().as_deref() == Some("tmpfs"));
     if !own {
         return refuse(aot, "the container has no /dev of its own");
+    }
+    if file.metadata().context("cannot look at the native code")?.nlink() == 0 {
+        return refuse(aot, "its native code was removed at this moment");
     }
     // Its name in the cache: libcontainer looks the source up from another process.
     let source = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).context("cannot name the native code")?;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use wasmedge_shim_protocol::{Aot, ContainerKey, Location, ensure_private_dir};
 
-use crate::guest::Settings;
+use crate::{aot::Layers, guest::Settings};
 
 /// libcontainer's start socket, in its own directory.
 const NOTIFY_SOCKET: &str = "notify.sock";
@@ -46,6 +46,8 @@ pub struct Record {
     /// What its modules have of the engine's abilities.
     #[serde(default, skip_serializing_if = "Settings::are_usual")]
     pub settings: Settings,
+    /// By which files of its root filesystem are recognized.
+    pub layers: Option<Layers>,
     /// Whether there are hooks to run after its start or its end.
     pub late_hooks: bool,
 }

@@ -44,6 +44,7 @@ fn create() -> impl Strategy<Value = Create> {
                 },
                 plugins: Plugins { names: vec![wait_millis.to_string()], ..Plugins::default() },
             },
+            containerd: "/run/containerd/containerd.sock".into(),
         },
     )
 }

@@ -71,6 +71,7 @@ impl Shared {
             stdio: prepared.presence,
             terminal: request.terminal,
             options: options.sandbox,
+            containerd: self.containerd.clone(),
         };
         let mut streams = prepared.streams;
         let (created, pidfd, master) = match self.engine.create(create, prepared.process_ends).await {

@@ -9,5 +9,5 @@ mod service;
 mod state;
 mod tasks;
 
-pub use service::TaskService;
+pub use service::{Names, TaskService};
 pub use tasks::ABANDONED;

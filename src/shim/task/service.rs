@@ -1,6 +1,9 @@
 //! containerd's task API: only conversion between its messages and the verbs.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use containerd_shim::{
@@ -31,6 +34,14 @@ use crate::{
     trim::Activity,
 };
 
+/// Whose containers a shim serves.
+pub struct Names {
+    /// containerd's namespace.
+    pub namespace: String,
+    /// The socket of containerd's API.
+    pub containerd: PathBuf,
+}
+
 /// The service of one shim.
 pub struct TaskService {
     namespace: String,
@@ -42,10 +53,10 @@ pub struct TaskService {
 }
 
 impl TaskService {
-    /// Serves the containers of `namespace`, with the engine host behind `engine`, a client and its news; `exit` is
-    /// signalled when the last one is gone and containerd says so.
+    /// Serves containers of `names`, with the engine host behind `engine`, a client and its news; `exit` is signalled when
+    /// the last one is gone and containerd says so.
     pub fn new(
-        namespace: &str,
+        names: Names,
         engine: (EngineClient, mpsc::UnboundedReceiver<Notice>),
         publisher: Arc<Publisher>,
         exit: Arc<ExitSignal>,
@@ -55,8 +66,9 @@ impl TaskService {
         let (engine, notices) = engine;
         let tasks = Arc::new(Tasks::default());
         tokio::spawn(follow(tasks.clone(), publisher.clone(), notices));
-        let shared = Shared { tasks, engine, publisher, creating: RwLock::default() };
-        Self { namespace: namespace.to_owned(), shared, exit, activity, unknown: Mutex::new(Some(entry)) }
+        let Names { namespace, containerd } = names;
+        let shared = Shared { tasks, engine, containerd, publisher, creating: RwLock::default() };
+        Self { namespace, shared, exit, activity, unknown: Mutex::new(Some(entry)) }
     }
 
     /// The containers.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -210,6 +211,8 @@ pub struct Shared {
     pub tasks: Arc<Tasks>,
     /// The engine host.
     pub engine: EngineClient,
+    /// The socket of containerd's API.
+    pub containerd: PathBuf,
     /// containerd's event bus.
     pub publisher: Arc<Publisher>,
     /// Read-locked while a container is being created. Deletion and shutdown write-lock it: when containerd gives up on

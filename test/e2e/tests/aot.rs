@@ -1,5 +1,7 @@
 //! Native code: when a module has it, and what happens when it cannot be had.
 
+mod sharing;
+
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},

@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 mod aot;
+mod artifacts;
 mod containerd;
 mod cri;
 mod docker;

@@ -16,6 +16,9 @@ use tar::Header;
 
 use crate::layer::Layer;
 
+/// A layer's file name, as `oras` and others write it.
+const TITLE_ANNOTATION: &str = "org.opencontainers.image.title";
+
 /// containerd names an imported image by this annotation of the index's entry.
 const NAME_ANNOTATION: &str = "io.containerd.image.name";
 
@@ -28,13 +31,29 @@ pub struct Defaults {
     pub working_dir: &'static str,
 }
 
+/// A layer that is a module, or is said to be one.
+#[derive(Clone, Debug)]
+pub struct Module {
+    pub media_type: &'static str,
+    pub title: Option<&'static str>,
+    pub bytes: Vec<u8>,
+}
+
+/// Something in an archive, and what its descriptor says of it.
+#[derive(Clone, Debug)]
+struct Blob {
+    media_type: MediaType,
+    title: Option<&'static str>,
+    bytes: Vec<u8>,
+}
+
 /// An image, complete but for its archive.
 #[derive(Clone, Debug)]
 pub struct Image {
     name: String,
-    platform: Platform,
-    config: (MediaType, Vec<u8>),
-    layers: Vec<(MediaType, Vec<u8>)>,
+    platform: Option<Platform>,
+    config: Blob,
+    layers: Vec<Blob>,
     /// Whether Docker's classic stores get a manifest; they know nothing but root file systems.
     docker: bool,
 }
@@ -64,26 +83,37 @@ impl Image {
             .build()?;
         Ok(Self {
             name: full_name(name),
-            platform: PlatformBuilder::default().os(os).architecture(arch).build()?,
-            config: (MediaType::ImageConfig, sorted_json(&configuration)?),
-            layers: layers.into_iter().map(|layer| (MediaType::ImageLayer, layer)).collect(),
+            platform: Some(PlatformBuilder::default().os(os).architecture(arch).build()?),
+            config: Blob::new(MediaType::ImageConfig, sorted_json(&configuration)?),
+            layers: layers.into_iter().map(|layer| Blob::new(MediaType::ImageLayer, layer)).collect(),
             docker: true,
         })
     }
 
-    /// A Wasm OCI artifact: the module itself is the only layer, and there is no root file system.
-    pub fn artifact(name: &str, module: Vec<u8>) -> Result<Self> {
+    /// An image of which `modules` are further layers, which nobody unpacks: a Wasm OCI artifact with an ordinary
+    /// configuration.
+    pub fn with_modules(name: &str, layers: &[Layer], modules: Vec<Module>, defaults: Defaults) -> Result<Self> {
+        let mut image = Self::rootfs(name, Os::Linux, Arch::Amd64, layers, defaults)?;
+        image.layers.extend(modules.into_iter().map(Blob::from));
+        image.docker = false;
+        Ok(image)
+    }
+
+    /// A Wasm OCI artifact as the CNCF's guide describes it: the module is the only layer, the configuration is that of
+    /// such artifacts.
+    pub fn artifact(name: &str, module: Module) -> Result<Self> {
         let config = json!({
             "created": "1970-01-01T00:00:00Z",
             "architecture": "wasm",
             "os": "wasip1",
-            "layerDigests": [digest(&module)],
+            "layerDigests": [digest(&module.bytes)],
         });
         Ok(Self {
             name: full_name(name),
-            platform: PlatformBuilder::default().os("wasip1").architecture(Arch::Wasm).build()?,
-            config: (MediaType::Other("application/vnd.wasm.config.v0+json".into()), sorted_json(&config)?),
-            layers: vec![(MediaType::Other("application/wasm".into()), module)],
+            // As what writes artifacts leaves it; with the platform, `ctr images import` leaves the image out.
+            platform: None,
+            config: Blob::new(MediaType::Other("application/vnd.wasm.config.v0+json".into()), sorted_json(&config)?),
+            layers: vec![module.into()],
             docker: false,
         })
     }
@@ -101,9 +131,9 @@ impl Image {
             .config(descriptor(&self.config)?)
             .layers(self.layers.iter().map(descriptor).collect::<Result<Vec<_>>>()?)
             .build()?;
-        let manifest = (MediaType::ImageManifest, sorted_json(&manifest)?);
+        let manifest = Blob::new(MediaType::ImageManifest, sorted_json(&manifest)?);
         let mut entry = descriptor(&manifest)?;
-        entry.set_platform(Some(self.platform.clone()));
+        entry.set_platform(self.platform.clone());
         entry.set_annotations(Some([(NAME_ANNOTATION.to_owned(), self.name.clone())].into()));
         let index = ImageIndexBuilder::default()
             .schema_version(SCHEMA_VERSION)
@@ -112,7 +142,7 @@ impl Image {
             .build()?;
 
         let mut files: Vec<(String, &[u8])> = Vec::new();
-        for (_, bytes) in self.layers.iter().chain([&self.config, &manifest]) {
+        for Blob { bytes, .. } in self.layers.iter().chain([&self.config, &manifest]) {
             files.push((blob_path(bytes), bytes));
         }
         files.sort();
@@ -127,8 +157,20 @@ impl Image {
     }
 
     fn docker_manifest(&self) -> Value {
-        let layers: Vec<_> = self.layers.iter().map(|(_, bytes)| blob_path(bytes)).collect();
-        json!([{ "Config": blob_path(&self.config.1), "RepoTags": [self.name], "Layers": layers }])
+        let layers: Vec<_> = self.layers.iter().map(|layer| blob_path(&layer.bytes)).collect();
+        json!([{ "Config": blob_path(&self.config.bytes), "RepoTags": [self.name], "Layers": layers }])
+    }
+}
+
+impl Blob {
+    fn new(media_type: MediaType, bytes: Vec<u8>) -> Self {
+        Self { media_type, title: None, bytes }
+    }
+}
+
+impl From<Module> for Blob {
+    fn from(module: Module) -> Self {
+        Self { media_type: MediaType::Other(module.media_type.to_owned()), title: module.title, bytes: module.bytes }
     }
 }
 
@@ -149,8 +191,11 @@ fn blob_path(bytes: &[u8]) -> String {
     format!("blobs/sha256/{}", hex(bytes))
 }
 
-fn descriptor((media_type, bytes): &(MediaType, Vec<u8>)) -> Result<Descriptor> {
-    Ok(Descriptor::new(media_type.clone(), bytes.len() as u64, hex(bytes).parse::<Sha256Digest>()?))
+fn descriptor(blob: &Blob) -> Result<Descriptor> {
+    let digest = hex(&blob.bytes).parse::<Sha256Digest>()?;
+    let mut descriptor = Descriptor::new(blob.media_type.clone(), blob.bytes.len() as u64, digest);
+    descriptor.set_annotations(blob.title.map(|title| [(TITLE_ANNOTATION.to_owned(), title.to_owned())].into()));
+    Ok(descriptor)
 }
 
 /// JSON whose object keys are sorted: the crates' maps have a random order.

@@ -5,7 +5,7 @@
 //! | `wasm` | every module of test/workloads as `/NAME.wasm`; `/etc/passwd` with `app` (1000), `/data`, `/links`, `/work`, `/tmp` |
 //! | `hello-wasm` | `/hello.wasm` alone, as the entrypoint: the smallest image, for measurements |
 //! | `hello-wasi` | the same for the platform wasi/wasm |
-//! | `hello-artifact` | the same module as a Wasm OCI artifact, without a root file system |
+//! | `artifact-*` | Wasm OCI artifacts: see `artifacts` |
 //! | `hello-relative` | entrypoint `hello.wasm`, working directory `/app`, where it is |
 //! | `hello-path` | entrypoint `hello.wasm`, to be found through the image's `PATH` |
 //! | `busybox` | Linux: Debian's static busybox and its applets |
@@ -14,6 +14,7 @@
 //! | `hostile` | files that bring native code near the engine: see `hostile` |
 //! | `hostile-env` | the same files, and the environment to make them work |
 
+mod artifacts;
 mod hostile;
 pub mod image;
 pub mod layer;
@@ -56,12 +57,10 @@ pub fn all(root: Option<&Path>) -> Result<Vec<(&'static str, Image)>> {
     let relative =
         Defaults { entrypoint: vec!["hello.wasm"], env: vec![PATH], working_dir: "/app", ..Defaults::default() };
     let by_path = Defaults { entrypoint: vec!["hello.wasm"], env: vec!["PATH=/bin:/app"], ..Defaults::default() };
-    let hello = hello.clone();
-    Ok(vec![
+    let mut images = vec![
         ("wasm", linux("wasm", std::slice::from_ref(&wasm), command("/hello.wasm"))?),
         ("hello-wasm", linux("hello-wasm", hello_at_root, absolute.clone())?),
         ("hello-wasi", Image::rootfs("hello-wasi", "wasi".into(), Arch::Wasm, hello_at_root, absolute)?),
-        ("hello-artifact", Image::artifact("hello-artifact", hello)?),
         ("hello-relative", linux("hello-relative", hello_in_app, relative)?),
         ("hello-path", linux("hello-path", hello_in_app, by_path)?),
         ("busybox", linux("busybox", std::slice::from_ref(&busybox), command("/bin/sh"))?),
@@ -69,7 +68,9 @@ pub fn all(root: Option<&Path>) -> Result<Vec<(&'static str, Image)>> {
         ("pause", pause(&work)?),
         ("hostile", linux("hostile", &hostile, command("/world.wasm"))?),
         ("hostile-env", linux("hostile-env", &hostile, hostile::environment())?),
-    ])
+    ];
+    images.extend(artifacts::all(&modules)?);
+    Ok(images)
 }
 
 fn linux(name: &str, layers: &[Layer], defaults: Defaults) -> Result<Image> {

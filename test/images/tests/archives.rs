@@ -5,7 +5,7 @@ use std::io::Read;
 
 use oci_spec::image::{Arch, Os};
 use serde_json::Value;
-use test_images::image::{Defaults, Image, digest};
+use test_images::image::{Defaults, Image, Module, digest};
 use test_images::layer::Layer;
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -106,8 +106,10 @@ fn the_same_image_gives_the_same_archive() {
 #[test]
 fn an_artifact_carries_the_module_itself_and_nothing_for_docker() {
     let module = b"\0asm\x01\0\0\0".to_vec();
-    let files = unpack(&Image::artifact("module", module.clone()).unwrap().archive().unwrap());
+    let layer = Module { media_type: "application/wasm", title: Some("a.wasm"), bytes: module.clone() };
+    let files = unpack(&Image::artifact("module", layer).unwrap().archive().unwrap());
     let manifest = manifest(&files);
+    assert_eq!(manifest["layers"][0]["annotations"]["org.opencontainers.image.title"], "a.wasm");
     assert_eq!(manifest["config"]["mediaType"], "application/vnd.wasm.config.v0+json");
     assert_eq!(manifest["layers"][0]["mediaType"], "application/wasm");
     assert_eq!(blob(&files, &manifest["layers"][0]), module);
