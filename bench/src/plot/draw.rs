@@ -20,7 +20,7 @@ const BAR: i32 = 14;
 const GAP: i32 = 12;
 const MARGIN: i32 = 20;
 /// Above the plot's area: title and legend.
-const TOP: i32 = 84;
+const TOP: i32 = 98;
 /// Below it: ticks, their meaning, the note.
 const BOTTOM: i32 = 70;
 /// Half the width of the lines across a spread's ends.
@@ -154,10 +154,16 @@ impl Frame<'_> {
                 let (x, y) = (across(column), up(point.value));
                 self.line(&[(x, up(point.low)), (x, up(point.high))], color)?;
                 self.area.draw(&Circle::new((x, y), 4, color.filled()))?;
-                self.text(&scale::text(point.value), (x + 9, y - 9), 12, HPos::Left)?;
+                self.text(&scale::text(point.value), (x + 9, y + self.aside(column, point.value)), 12, HPos::Left)?;
             }
         }
         Ok(())
+    }
+
+    /// How far below its point a value is written: above that of the highest series, below those of others.
+    fn aside(&self, column: usize, value: f64) -> i32 {
+        let others = self.chart.series.iter().filter_map(|series| *series.points.get(column)?);
+        if others.into_iter().any(|other| other.value > value) { 10 } else { -10 }
     }
 
     fn color(&self, index: usize) -> RGBColor {
