@@ -35,7 +35,7 @@ pub struct Kernel {
     pub variant: Variant,
     /// How often each round computes it.
     pub repetitions: u32,
-    /// Nanoseconds of one repetition, round by round.
+    /// Nanoseconds of the median repetition, round by round.
     pub samples: Vec<f64>,
 }
 
@@ -90,7 +90,7 @@ async fn measure_one(containerd: &Containerd, name: &str, variants: &[Variant], 
             let index = (round + turn) % results.len();
             let result: &mut Kernel = &mut results[index];
             let time = run(containerd, &result.variant.subject, name, result.repetitions, &mut checksum).await?;
-            result.samples.push(time);
+            result.samples.push(time.median);
         }
     }
     Ok(results)
@@ -105,28 +105,27 @@ async fn calibrate(
 ) -> Result<u32> {
     let mut repetitions = 1;
     loop {
-        let one = run(containerd, subject, name, repetitions, checksum).await?;
-        let enough = |length: f64| (length / one).ceil().clamp(1.0, 1e6) as u32;
-        if one * f64::from(repetitions) >= TELLING {
+        let time = run(containerd, subject, name, repetitions, checksum).await?;
+        let enough = |length: f64| (length / time.median).ceil().clamp(1.0, 1e6) as u32;
+        if time.all >= TELLING {
             return Ok(enough(LENGTH));
         }
         repetitions = enough(TELLING).max(repetitions * 2);
     }
 }
 
-/// Nanoseconds of one repetition.
 async fn run(
     containerd: &Containerd,
     subject: &Subject,
     name: &str,
     repetitions: u32,
     checksum: &mut Option<String>,
-) -> Result<f64> {
+) -> Result<Time> {
     let line = compute(containerd, subject, &[name, &repetitions.to_string()]).await?;
-    let (sum, nanoseconds) = parse(name, &line).with_context(|| format!("{} prints {line:?}", subject.label))?;
+    let (sum, time) = parse(name, &line).with_context(|| format!("{} prints {line:?}", subject.label))?;
     let expected = checksum.get_or_insert_with(|| sum.to_owned());
     ensure!(sum == *expected, "{}: {name} computes {sum} instead of {expected}", subject.label);
-    Ok(nanoseconds / f64::from(repetitions))
+    Ok(time)
 }
 
 async fn compute(containerd: &Containerd, subject: &Subject, words: &[&str]) -> Result<String> {
@@ -135,11 +134,19 @@ async fn compute(containerd: &Containerd, subject: &Subject, words: &[&str]) -> 
     Ok(task::run(containerd, &recipe).await?.output.stdout)
 }
 
-/// Checksum and nanoseconds of `NAME CHECKSUM NANOSECONDS`.
-fn parse<'a>(name: &str, line: &'a str) -> Option<(&'a str, f64)> {
+/// Nanoseconds of a run: all repetitions, and the median one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Time {
+    all: f64,
+    median: f64,
+}
+
+/// Checksum and times of `NAME CHECKSUM ALL MEDIAN`.
+fn parse<'a>(name: &str, line: &'a str) -> Option<(&'a str, Time)> {
     let mut words = line.split_whitespace();
-    let (kernel, sum, nanoseconds) = (words.next()?, words.next()?, words.next()?.parse().ok()?);
-    (kernel == name && words.next().is_none()).then_some((sum, nanoseconds))
+    let (kernel, sum) = (words.next()?, words.next()?);
+    let time = Time { all: words.next()?.parse().ok()?, median: words.next()?.parse().ok()? };
+    (kernel == name && words.next().is_none()).then_some((sum, time))
 }
 
 /// A variant's times to those of the first one.
@@ -195,9 +202,9 @@ mod tests {
 
     #[test]
     fn a_line_is_read_if_it_is_the_kernels() {
-        assert_eq!(parse("sort", "sort 00ff 1500\n"), Some(("00ff", 1500.0)));
-        assert_eq!(parse("sort", "sieve 00ff 1500\n"), None);
-        assert_eq!(parse("sort", "sort 00ff\n"), None);
+        assert_eq!(parse("sort", "sort 00ff 1500 70\n"), Some(("00ff", Time { all: 1500.0, median: 70.0 })));
+        assert_eq!(parse("sort", "sieve 00ff 1500 70\n"), None);
+        assert_eq!(parse("sort", "sort 00ff 1500\n"), None);
     }
 
     #[test]

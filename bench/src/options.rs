@@ -23,7 +23,7 @@ usage: bench [OPTIONS]            measure, print Markdown, write JSON and plots
   --only WHAT[,WHAT…]             latency, throughput, idle, aot, kernels, http (default: all)
   --iterations N                  latency: measured rounds (100; floors: 40)
   --warmup N                      rounds before them (5)
-  --rounds N                      all others: rounds (5; floors: 3)
+  --rounds N                      all others: rounds (5)
   --seconds S                     throughput, http: length of a round (2)
   --parallel N[,N…]               throughput: containers at a time (1,2,8,32)
   --containers N[,N…]             idle: sleeping containers (1,10,100,500; floors: 1)
@@ -110,7 +110,7 @@ impl Options {
             parts: parts.into_iter().collect(),
             iterations: if short { 40 } else { 100 },
             warmup: 5,
-            rounds: if short { 3 } else { 5 },
+            rounds: 5,
             round: Duration::from_secs(2),
             parallel: vec![1, 2, 8, 32],
             containers: if short { vec![1] } else { vec![1, 10, 100, 500] },

@@ -1,5 +1,6 @@
-//! Computes one kernel many times over and says how long that took: `NAME CHECKSUM NANOSECONDS`. The checksum is that
-//! of one repetition, the same on every machine; the time is the monotonic clock's, without the preparations.
+//! Computes one kernel many times over and says how long that took: `NAME CHECKSUM ALL MEDIAN`. The checksum is that of
+//! one repetition, the same on every machine. The times are the monotonic clock's, in nanoseconds: of all repetitions
+//! together, without the preparations, and the median of them, which heeds no repetition that was interrupted.
 //!
 //! usage: kernels NAME REPETITIONS
 //!        kernels list
@@ -21,11 +22,14 @@ fn main() {
     let mut once = prepare();
 
     let mut checksum = None;
-    let begin = Instant::now();
+    let mut times = Vec::with_capacity(repetitions as usize);
     for _ in 0..repetitions {
+        let begin = Instant::now();
         let this = once();
+        times.push(begin.elapsed().as_nanos());
         assert_eq!(*checksum.get_or_insert(this), this, "a repetition has another result");
     }
-    let nanoseconds = begin.elapsed().as_nanos();
-    println!("{name} {:016x} {nanoseconds}", checksum.unwrap_or_default());
+    times.sort_unstable();
+    let (all, median) = (times.iter().sum::<u128>(), times.get(times.len() / 2).copied().unwrap_or_default());
+    println!("{name} {:016x} {all} {median}", checksum.unwrap_or_default());
 }
