@@ -10,7 +10,7 @@ use crate::kernels;
 use crate::latency::Latency;
 use crate::options::Options;
 use crate::proc::Memory;
-use crate::record::{self, Record};
+use crate::record::Record;
 use crate::stats;
 
 /// Bytes of PSS of a pod's shim with one container.
@@ -53,7 +53,8 @@ impl Floor {
 /// Measures the last runtime of the options against the first and prints a line for each promise.
 pub async fn check(containerd: &Containerd, options: &Options) -> Result<ExitCode> {
     ensure!(options.subjects.len() > 1, "the promises need a runtime to compare with: give two or none");
-    let record = record::measure(containerd, options).await?;
+    let mut record = Record::new(containerd, options).await?;
+    record.measure(containerd, options).await?;
     let path = record.write(&options.output)?;
     let mut floors = Vec::new();
     if !record.latency.is_empty() {

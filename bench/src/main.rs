@@ -77,9 +77,11 @@ async fn with_containerd(options: &Options) -> Result<ExitCode> {
 async fn command(containerd: &Containerd, options: &Options) -> Result<ExitCode> {
     match options.command {
         Command::Measure => {
-            let record = record::measure(containerd, options).await?;
+            let mut record = Record::new(containerd, options).await?;
+            let outcome = record.measure(containerd, options).await;
             print!("{}", report::markdown(&record));
             eprintln!("raw samples: {}", record.write(&options.output)?.display());
+            outcome?;
             plot::write(&record, &format!("{}-", record.stem()), &options.output)?;
             Ok(ExitCode::SUCCESS)
         }

@@ -42,47 +42,9 @@ pub struct Record {
     pub http: Vec<Http>,
 }
 
-/// Measures what the options ask for.
-pub async fn measure(containerd: &Containerd, options: &Options) -> Result<Record> {
-    let mut record = Record::new(containerd, options).await?;
-    let mut recipes = Vec::new();
-    for subject in &options.subjects {
-        recipes.push(Recipe::new(containerd, subject.clone()).await?);
-    }
-    for part in &options.parts {
-        match part {
-            Part::Latency => {
-                eprintln!("bench: latency, {} rounds", options.warmup + options.iterations);
-                record.latency = latency::measure(containerd, &recipes, options).await?;
-            }
-            Part::Throughput => {
-                eprintln!("bench: throughput at {:?}", options.parallel);
-                record.throughput = throughput::measure(containerd, &recipes, options).await?;
-            }
-            Part::Idle => {
-                eprintln!("bench: idle containers, {:?}, in a pod {:?}", options.containers, options.pods);
-                record.idle = idle::measure(containerd, &recipes, options).await?;
-            }
-            Part::Aot => {
-                eprintln!("bench: first output with and without native code");
-                record.aot = aot::measure(containerd, &recipes, options).await?;
-            }
-            Part::Kernels => {
-                eprintln!("bench: kernels, {} rounds", options.rounds);
-                record.kernels = kernels::measure(containerd, &recipes, options).await?;
-            }
-            Part::Http => {
-                eprintln!("bench: HTTP with {:?} connections", options.connections);
-                record.http = http::measure(containerd, &recipes, options).await?;
-            }
-        }
-    }
-    record.load[1] = machine::load()?;
-    Ok(record)
-}
-
 impl Record {
-    async fn new(containerd: &Containerd, options: &Options) -> Result<Self> {
+    /// One with nothing measured yet.
+    pub async fn new(containerd: &Containerd, options: &Options) -> Result<Self> {
         let load = machine::load()?;
         Ok(Self {
             date: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
@@ -97,6 +59,55 @@ impl Record {
             kernels: vec![],
             http: vec![],
         })
+    }
+
+    /// Measures what the options ask for. What comes before a part that fails is kept.
+    pub async fn measure(&mut self, containerd: &Containerd, options: &Options) -> Result<()> {
+        let mut recipes = Vec::new();
+        for subject in &options.subjects {
+            recipes.push(Recipe::new(containerd, subject.clone()).await?);
+        }
+        for part in &options.parts {
+            self.measure_part(*part, containerd, &recipes, options).await?;
+        }
+        self.load[1] = machine::load()?;
+        Ok(())
+    }
+
+    async fn measure_part(
+        &mut self,
+        part: Part,
+        containerd: &Containerd,
+        recipes: &[Recipe],
+        options: &Options,
+    ) -> Result<()> {
+        match part {
+            Part::Latency => {
+                eprintln!("bench: latency, {} rounds", options.warmup + options.iterations);
+                self.latency = latency::measure(containerd, recipes, options).await?;
+            }
+            Part::Throughput => {
+                eprintln!("bench: throughput at {:?}", options.parallel);
+                self.throughput = throughput::measure(containerd, recipes, options).await?;
+            }
+            Part::Idle => {
+                eprintln!("bench: idle containers, {:?}, in a pod {:?}", options.containers, options.pods);
+                self.idle = idle::measure(containerd, recipes, options).await?;
+            }
+            Part::Aot => {
+                eprintln!("bench: first output with and without native code");
+                self.aot = aot::measure(containerd, recipes, options).await?;
+            }
+            Part::Kernels => {
+                eprintln!("bench: kernels, {} rounds", options.rounds);
+                self.kernels = kernels::measure(containerd, recipes, options).await?;
+            }
+            Part::Http => {
+                eprintln!("bench: HTTP with {:?} connections", options.connections);
+                self.http = http::measure(containerd, recipes, options).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the JSON file into `folder`, named by the date; returns its path.
