@@ -13,7 +13,7 @@ use crate::interrupt;
 use crate::sweep;
 
 /// A task that takes longer than this hangs. The longest ones wait for a compiler, or are interpreted.
-const HANGS: Duration = Duration::from_secs(120);
+const HANGS: Duration = Duration::from_secs(300);
 
 /// One task, in milliseconds as the client sees them.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
