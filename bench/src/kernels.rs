@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::cache;
 use crate::container::Recipe;
 use crate::containerd::Containerd;
 use crate::options::Options;
@@ -68,6 +69,7 @@ pub async fn measure(containerd: &Containerd, recipes: &[Recipe], options: &Opti
     if !options.interpreted {
         variants.retain(|variant| variant.name != "interpreted" && variant.name != "O0");
     }
+    compile(containerd, &variants).await?;
     let first = variants.first().context("there is no runtime")?;
     let names = compute(containerd, &first.subject, &["list"]).await?;
     let mut results = Vec::new();
@@ -75,6 +77,22 @@ pub async fn measure(containerd: &Containerd, recipes: &[Recipe], options: &Opti
         results.extend(measure_one(containerd, kernel, &variants, options.rounds).await?);
     }
     Ok(results)
+}
+
+/// Starts the module once at each level, so that no measured start waits for the compiler; makes sure that the levels are
+/// those that were asked for.
+async fn compile(containerd: &Containerd, variants: &[Variant]) -> Result<()> {
+    let compiled: Vec<_> = variants.iter().filter(|variant| LEVELS.contains(&variant.name.as_str())).collect();
+    if compiled.is_empty() {
+        return Ok(());
+    }
+    cache::empty().await?;
+    for variant in compiled {
+        compute(containerd, &variant.subject, &["list"]).await?;
+        let levels = cache::levels()?;
+        ensure!(levels.contains(&variant.name), "there is native code at {levels:?}, but not at {}", variant.name);
+    }
+    Ok(())
 }
 
 async fn measure_one(containerd: &Containerd, name: &str, variants: &[Variant], rounds: usize) -> Result<Vec<Kernel>> {
