@@ -61,6 +61,14 @@ impl Subject {
         Ok(())
     }
 
+    /// The label without what all names of runtimes have: `NAME` of `io.containerd.NAME.VERSION`.
+    pub fn short_name(&self) -> String {
+        let shortened = self.label.strip_prefix("io.containerd.").unwrap_or(&self.label);
+        let (runtime, rest) = shortened.split_at(shortened.find([' ', '=']).unwrap_or(shortened.len()));
+        let runtime = runtime.rsplit_once(".v").map_or(runtime, |(name, _)| name);
+        format!("{runtime}{rest}")
+    }
+
     /// What the tasks known here print; for others the first one's output is the measure of the rest.
     pub fn expected_output(&self) -> Option<String> {
         let (program, rest) = self.args.split_first()?;
@@ -128,5 +136,13 @@ mod tests {
     fn a_tag_or_a_port_in_the_name_of_the_image_is_kept() {
         assert_eq!(Subject::parse("r=host:5000/name").unwrap().image, "host:5000/name:latest");
         assert_eq!(Subject::parse("r=host/name:1").unwrap().image, "host/name:1");
+    }
+
+    #[test]
+    fn short_names_keep_what_tells_them_apart() {
+        let name = |label: &str| Subject { label: label.into(), ..Subject::of_runtime("r") }.short_name();
+        assert_eq!(name("io.containerd.wasmedge.v1"), "wasmedge");
+        assert_eq!(name("io.containerd.wasmedge.v1 a.v1=b"), "wasmedge a.v1=b");
+        assert_eq!(name("/opt/shim"), "/opt/shim");
     }
 }

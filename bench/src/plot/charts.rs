@@ -5,7 +5,6 @@ use crate::kernels;
 use crate::record::Record;
 use crate::report::{STEPS, rates, times};
 use crate::stats::{self, Ratio, percentile};
-use crate::subject::Subject;
 
 /// Each plot with the name of its file.
 pub fn all(record: &Record) -> Vec<(&'static str, Chart)> {
@@ -27,14 +26,6 @@ fn note(record: &Record) -> String {
     format!("{} × {}, Linux {}, {date}", record.machine.cpus, record.machine.cpu, record.machine.kernel)
 }
 
-/// `io.containerd.NAME.VERSION` without what all have.
-fn name(subject: &Subject) -> String {
-    let shortened = subject.label.strip_prefix("io.containerd.").unwrap_or(&subject.label);
-    let (runtime, rest) = shortened.split_at(shortened.find([' ', '=']).unwrap_or(shortened.len()));
-    let runtime = runtime.rsplit_once(".v").map_or(runtime, |(name, _)| name);
-    format!("{runtime}{rest}")
-}
-
 fn point(ratio: &Ratio) -> Point {
     Point { value: ratio.ratio, low: ratio.low, high: ratio.high }
 }
@@ -49,7 +40,7 @@ fn latency(record: &Record, note: &str) -> Option<Chart> {
     let first = record.latency.first()?;
     let steps: Vec<_> = STEPS.into_iter().filter(|(step, _)| *step != "exit").collect();
     let series = record.latency[1..].iter().map(|result| Series {
-        name: name(&result.subject),
+        name: result.subject.short_name(),
         points: steps
             .iter()
             .map(|(_, step)| Some(point(&stats::ratio(&times(result, *step), &times(first, *step)))))
@@ -58,12 +49,12 @@ fn latency(record: &Record, note: &str) -> Option<Chart> {
     });
     Some(Chart {
         title: "Time of a short task".into(),
-        axis: format!("median, to {}'s; less is better", name(&first.subject)),
+        axis: format!("median, to {}'s; less is better", first.subject.short_name()),
         category: String::new(),
         note: format!("{note}; bars show 95 % intervals"),
         layout: Layout::Bars,
         logarithmic: false,
-        mark: Some((1.0, name(&first.subject))),
+        mark: Some((1.0, first.subject.short_name())),
         categories: steps.iter().map(|(step, _)| step.trim_matches('*').to_owned()).collect(),
         series: series.collect(),
     })
@@ -77,7 +68,7 @@ fn throughput(record: &Record, note: &str) -> Option<Chart> {
             let found = record.throughput.iter().find(|one| one.subject == **subject && one.parallel == *count)?;
             Some(spread(&rates(found)))
         };
-        Series { name: name(subject), points: counts.iter().map(at).collect(), reference: index == 0 }
+        Series { name: subject.short_name(), points: counts.iter().map(at).collect(), reference: index == 0 }
     });
     (!counts.is_empty()).then(|| Chart {
         title: "Short tasks per second".into(),
@@ -101,7 +92,7 @@ fn memory(record: &Record, note: &str) -> Option<Chart> {
             let found = alone.iter().find(|one| one.subject == **subject && one.containers == *count)?;
             Some(Point::exact(found.pss_per_container() as f64 / 1e6))
         };
-        Series { name: name(subject), points: counts.iter().map(at).collect(), reference: index == 0 }
+        Series { name: subject.short_name(), points: counts.iter().map(at).collect(), reference: index == 0 }
     });
     (!counts.is_empty()).then(|| Chart {
         title: "Memory of a sleeping container, shim and engine included".into(),
@@ -126,7 +117,7 @@ fn kernels(record: &Record, note: &str) -> Option<Chart> {
     let runtimes = distinct(compared.iter().map(|one| &one.variant.subject.runtime)).len();
     let series = compared.iter().rev().map(|one| {
         let ratios = one.ratios.iter().map(|(_, ratio)| Some(point(ratio)));
-        let runtime = if runtimes > 1 { format!("{}, ", name(&one.variant.subject)) } else { String::new() };
+        let runtime = if runtimes > 1 { format!("{}, ", one.variant.subject.short_name()) } else { String::new() };
         Series {
             name: format!("{runtime}{}", one.variant.name),
             points: ratios.chain([Some(Point::exact(one.geometric_mean))]).collect(),
@@ -135,7 +126,7 @@ fn kernels(record: &Record, note: &str) -> Option<Chart> {
     });
     Some(Chart {
         title: "Compute kernels in Wasm, to the same source as a Linux program".into(),
-        axis: format!("time, to {}'s under {}; less is better", first.name, name(&first.subject)),
+        axis: format!("time, to {}'s under {}; less is better", first.name, first.subject.short_name()),
         category: String::new(),
         note: format!("{note}; bars show 95 % intervals"),
         layout: Layout::Bars,
@@ -166,6 +157,7 @@ mod tests {
     use crate::idle::Idle;
     use crate::proc::Memory;
     use crate::record::tests::empty;
+    use crate::subject::Subject;
     use crate::throughput::{Round, Throughput};
 
     fn subject(runtime: &str) -> Subject {
@@ -208,13 +200,5 @@ mod tests {
         let series = &charts[0].1.series[0];
         assert_eq!((series.name.as_str(), series.reference), ("runc", true));
         assert_eq!(series.points, [Some(Point { value: 2.0, low: 1.0, high: 4.5 })]);
-    }
-
-    #[test]
-    fn names_keep_what_tells_them_apart() {
-        let label = |label: &str| name(&Subject { label: label.into(), ..subject("r") });
-        assert_eq!(label("io.containerd.wasmedge.v1"), "wasmedge");
-        assert_eq!(label("io.containerd.wasmedge.v1 a.v1=b"), "wasmedge a.v1=b");
-        assert_eq!(label("/opt/shim"), "/opt/shim");
     }
 }

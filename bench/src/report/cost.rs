@@ -43,8 +43,8 @@ fn latency(first: &Latency, last: &Latency) -> String {
         "\n**Latency** of a short task, ms ({} rounds)\n\n\
          | | {} p50 | p95 | p99 | {} p50 | p95 | p99 | ratio of p50 (95 %) |\n|---|--:|--:|--:|--:|--:|--:|---|\n",
         first.samples.len(),
-        first.subject.label,
-        last.subject.label
+        first.subject.short_name(),
+        last.subject.short_name()
     );
     for (name, step) in STEPS.into_iter().filter(|(name, _)| *name != "exit") {
         let _ = write!(text, "| {name}");
@@ -61,7 +61,8 @@ fn throughput(results: &[Throughput]) -> String {
     let (first, last) = (&results[0].subject, &results[results.len() - 1].subject);
     let mut text = format!(
         "\n**Tasks per second**\n\n| at a time | {} | {} | ratio (95 %) |\n|--:|--:|--:|---|\n",
-        first.label, last.label
+        first.short_name(),
+        last.short_name()
     );
     for base in results.iter().filter(|result| result.subject == *first) {
         let same = |result: &&Throughput| result.subject == *last && result.parallel == base.parallel;
@@ -88,7 +89,7 @@ fn idle(results: &[Idle]) -> String {
         let _ = writeln!(
             text,
             "| {} | {}{} | **{:.2}** | {} | {} | {} | {}, {} |",
-            result.subject.label,
+            result.subject.short_name(),
             result.containers,
             if result.pod { " in a pod" } else { "" },
             megabytes(result.pss_per_container()),
@@ -107,7 +108,7 @@ fn aot(results: &[Starts]) -> String {
                     | | native code | |\n|---|---|--:|\n"
         .to_owned();
     for result in results {
-        let program = if result.phase == Phase::Plain { &result.subject.label } else { &result.program };
+        let program = if result.phase == Phase::Plain { result.subject.short_name() } else { result.program.clone() };
         let milliseconds = percentile(&result.samples, 50.0);
         let _ = writeln!(text, "| {program} | {} | {milliseconds:.0} |", phase(result.phase));
     }
@@ -124,7 +125,7 @@ fn http(results: &[Http]) -> String {
         let _ = writeln!(
             text,
             "| {} | {} | {:.0} | {} | {:.1} |",
-            result.subject.label,
+            result.subject.short_name(),
             result.connections,
             percentile(&speed::rates(result), 50.0),
             if first.subject == result.subject { "1".to_owned() } else { interval(&ratio) },
