@@ -29,7 +29,8 @@ pub fn percentile(samples: &[f64], p: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let place = p / 100.0 * last as f64;
     let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    below + (above - below) * place.fract()
+    // Between two infinite ones, as ratios to nothing are, there is no difference to take.
+    if below == above { below } else { below + (above - below) * place.fract() }
 }
 
 /// The geometric mean of positive numbers.
@@ -91,6 +92,7 @@ mod tests {
         assert_eq!(percentile(&samples, 100.0), 5.0);
         assert!((percentile(&samples, 95.0) - 4.8).abs() < 1e-9);
         assert!(percentile(&[], 50.0).is_nan());
+        assert_eq!(percentile(&[1.0, f64::INFINITY, f64::INFINITY], 75.0), f64::INFINITY);
     }
 
     #[test]
