@@ -82,7 +82,7 @@ demo: ## A Wasm and a Linux image side by side by `docker run`, from nothing
 bench: ## Measure against runc; ARGS="…" are bench/run's options
 	@bench/run $(ARGS)
 
-bench-floors: ## Fail unless memory and latency are as promised
+bench-floors: ## Fail unless memory, latency and speed are as promised
 	@bench/run floors
 
 images: ## The test images, to target/images

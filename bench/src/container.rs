@@ -6,20 +6,21 @@ use anyhow::{Context, Result, ensure};
 use containerd_client::services::v1::container::Runtime;
 use containerd_client::services::v1::snapshots::{PrepareSnapshotRequest, RemoveSnapshotRequest};
 use containerd_client::services::v1::{
-    Container as Record, CreateContainerRequest, CreateTaskRequest, DeleteContainerRequest, DeleteTaskRequest,
-    KillRequest, StartRequest, WaitRequest,
+    Container as Record, CreateContainerRequest, CreateTaskRequest, DeleteContainerRequest, DeleteProcessRequest,
+    DeleteTaskRequest, ExecProcessRequest, KillRequest, StartRequest, WaitRequest,
 };
 use containerd_client::types::Mount;
 use nix::sys::signal::Signal;
 use prost_types::Any;
 
 use crate::containerd::{Answer, Containerd, request};
-use crate::fifos::Fifos;
+use crate::fifos::{Fifos, Output};
 use crate::image::{self, Image};
 use crate::spec::{self, Process};
 use crate::subject::Subject;
 
 const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
+const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 
 /// A subject whose image has been looked up.
 #[derive(Clone, Debug)]
@@ -40,11 +41,17 @@ impl Recipe {
         Ok(Self { subject, image, expected })
     }
 
+    /// The same with an annotation more.
+    pub fn with_annotation(&self, key: &str, value: &str) -> Self {
+        Self { subject: self.subject.with_annotation(key, value), ..self.clone() }
+    }
+
     /// Checks what a task has printed.
-    pub fn check(&self, [stdout, stderr]: [String; 2]) -> Result<()> {
+    pub fn check(&self, output: &Output) -> Result<()> {
+        let Output { stdout, stderr, .. } = output;
         ensure!(!stdout.is_empty(), "it printed nothing; on stderr: {stderr:?}");
         let expected = self.expected.get_or_init(|| stdout.clone());
-        ensure!(stdout == *expected, "it printed {stdout:?} instead of {expected:?}; on stderr: {stderr:?}");
+        ensure!(stdout == expected, "it printed {stdout:?} instead of {expected:?}; on stderr: {stderr:?}");
         Ok(())
     }
 }
@@ -102,9 +109,9 @@ impl<'a> Container<'a> {
         Ok(self.containerd.tasks().wait(request(wait)).await.doing("waiting for the task")?.exit_status)
     }
 
-    /// Sends SIGKILL.
-    pub async fn kill(&self) -> Result<()> {
-        let kill = KillRequest { container_id: self.id.clone(), signal: Signal::SIGKILL as u32, ..Default::default() };
+    /// Sends a signal.
+    pub async fn kill(&self, signal: Signal) -> Result<()> {
+        let kill = KillRequest { container_id: self.id.clone(), signal: signal as u32, ..Default::default() };
         self.containerd.tasks().kill(request(kill)).await.doing("killing the task")?;
         Ok(())
     }
@@ -115,8 +122,35 @@ impl<'a> Container<'a> {
         Ok(self.containerd.tasks().delete(request(delete)).await.doing("deleting the task")?.exit_status)
     }
 
-    /// Removes the record and the snapshot; returns stdout and stderr.
-    pub async fn remove(self) -> Result<[String; 2]> {
+    /// Runs another program in the container to its end, which must come with exit code 0.
+    pub async fn exec(&self, args: &[String]) -> Result<Output> {
+        let id = format!("{}-exec", self.id);
+        let fifos = Fifos::new(&id)?;
+        let program = serde_json::to_vec(&spec::program(args, &[], "/")).context("writing the program")?;
+        let exec = ExecProcessRequest {
+            container_id: self.id.clone(),
+            exec_id: id.clone(),
+            stdout: fifos.stdout(),
+            stderr: fifos.stderr(),
+            spec: Some(Any { type_url: PROCESS_TYPE.to_owned(), value: program }),
+            ..Default::default()
+        };
+        let mut tasks = self.containerd.tasks();
+        tasks.exec(request(exec)).await.doing("adding a program")?;
+        let container_id = self.id.clone();
+        let start = StartRequest { container_id: container_id.clone(), exec_id: id.clone() };
+        tasks.start(request(start)).await.doing("starting the program")?;
+        let wait = WaitRequest { container_id: container_id.clone(), exec_id: id.clone() };
+        let code = tasks.wait(request(wait)).await.doing("waiting for the program")?.exit_status;
+        let delete = DeleteProcessRequest { container_id, exec_id: id };
+        tasks.delete_process(request(delete)).await.doing("deleting the program")?;
+        let output = fifos.output().await?;
+        ensure!(code == 0, "exit code {code} of the program: {output:?}");
+        Ok(output)
+    }
+
+    /// Removes the record and the snapshot; returns what was written.
+    pub async fn remove(self) -> Result<Output> {
         remove(self.containerd, &self.id).await?;
         self.fifos.output().await
     }
@@ -142,6 +176,7 @@ fn record(containerd: &Containerd, recipe: &Recipe, id: &str) -> Result<Record> 
         env: &image.env,
         working_dir: &image.working_dir,
         annotations: &subject.annotations,
+        host_network: subject.host_network,
     };
     let spec = serde_json::to_vec(&spec::spec(id, &process)).context("writing the spec")?;
     Ok(Record {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::sys::stat::Mode;
@@ -16,11 +16,23 @@ pub const RUN: &str = "/run/wasmedge-bench";
 /// How long the end of the output may come after the task's deletion.
 const LATE: Duration = Duration::from_secs(10);
 
+/// What a container has written.
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    pub stdout: String,
+    pub stderr: String,
+    /// When the first bytes came to stdout.
+    pub first: Option<Instant>,
+}
+
+/// All bytes of a FIFO, and when the first ones came.
+type Read = (Vec<u8>, Option<Instant>);
+
 /// Two FIFOs in a folder of their own and those who read them; both go with this.
 #[derive(Debug)]
 pub struct Fifos {
     folder: PathBuf,
-    readers: JoinSet<io::Result<(usize, Vec<u8>)>>,
+    readers: JoinSet<io::Result<(usize, Read)>>,
 }
 
 impl Fifos {
@@ -44,13 +56,17 @@ impl Fifos {
         format!("{}/stderr", self.folder.display())
     }
 
-    /// All that was written to stdout and to stderr, once nobody can write any more.
-    pub async fn output(mut self) -> Result<[String; 2]> {
-        let mut output = [String::new(), String::new()];
+    /// All that was written, once nobody can write any more.
+    pub async fn output(mut self) -> Result<Output> {
+        let mut output = Output::default();
         let join = async {
             while let Some(done) = self.readers.join_next().await {
-                let (index, bytes) = done??;
-                output[index] = String::from_utf8_lossy(&bytes).into_owned();
+                let (index, (bytes, first)) = done??;
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                match index {
+                    0 => (output.stdout, output.first) = (text, first),
+                    _ => output.stderr = text,
+                }
             }
             anyhow::Ok(())
         };
@@ -73,14 +89,17 @@ fn open(path: &Path) -> Result<pipe::Receiver> {
 
 /// Reads to the end. A FIFO that nobody has opened for writing yet looks as if at its end to read(2), not to epoll: so
 /// each read waits for epoll first.
-async fn read(fifo: &pipe::Receiver) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+async fn read(fifo: &pipe::Receiver) -> io::Result<Read> {
+    let (mut bytes, mut first) = (Vec::new(), None);
     let mut part = [0; 4096];
     loop {
         fifo.readable().await?;
         match fifo.try_read(&mut part) {
-            Ok(0) => return Ok(bytes),
-            Ok(length) => bytes.extend(&part[..length]),
+            Ok(0) => return Ok((bytes, first)),
+            Ok(length) => {
+                first.get_or_insert_with(Instant::now);
+                bytes.extend(&part[..length]);
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }

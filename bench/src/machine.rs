@@ -5,13 +5,13 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::containerd::Containerd;
 use crate::subject::Subject;
 
 /// The machine as the kernel describes it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     pub hostname: String,
     pub kernel: String,
@@ -37,6 +37,13 @@ impl Machine {
                 * 1024,
         })
     }
+}
+
+/// Bytes of memory that processes can still have.
+pub fn free_memory() -> Result<u64> {
+    let meminfo = read("/proc/meminfo")?;
+    let kilobytes = field(&meminfo, "MemAvailable").and_then(|value| value.strip_suffix(" kB")?.parse::<u64>().ok());
+    Ok(kilobytes.context("/proc/meminfo has an unknown form")? * 1024)
 }
 
 /// The load average of the last minute.

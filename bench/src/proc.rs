@@ -1,12 +1,13 @@
 //! What /proc says of processes: memory (proc(5), `smaps_rollup`), parents, command lines.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Memory of one process in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// Resident, shared pages counted in full.
     pub rss: u64,
@@ -33,6 +34,14 @@ fn parse(smaps: &str) -> Option<Memory> {
     let private_dirty = field("Private_Dirty")?;
     let private = field("Private_Clean")? + private_dirty;
     Some(Memory { rss: field("Rss")?, pss: field("Pss")?, private, private_dirty })
+}
+
+/// Processor time of the one thread of process `pid` (Documentation/scheduler/sched-stats of Linux, `schedstat`).
+pub fn processor_time(pid: u32) -> Result<Duration> {
+    let path = format!("/proc/{pid}/schedstat");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    let nanoseconds = text.split(' ').next().and_then(|word| word.parse().ok());
+    Ok(Duration::from_nanos(nanoseconds.with_context(|| format!("{path} has an unknown form"))?))
 }
 
 /// The shims of the containers whose id `is_wanted`: containerd names it in their arguments.

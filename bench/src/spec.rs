@@ -31,22 +31,18 @@ pub struct Process<'a> {
     pub env: &'a [String],
     pub working_dir: &'a str,
     pub annotations: &'a BTreeMap<String, String>,
+    /// In the node's network, not one of its own.
+    pub host_network: bool,
 }
 
 /// The spec of the container `id`: new pid, ipc, uts, mount and network namespaces, its own cgroup below our namespace's.
 pub fn spec(id: &str, process: &Process) -> Value {
-    let namespaces = ["pid", "ipc", "uts", "mount", "network"].map(|kind| json!({ "type": kind }));
+    let kinds = ["pid", "ipc", "uts", "mount", "network"].into_iter();
+    let kinds = kinds.filter(|kind| !(process.host_network && *kind == "network"));
+    let namespaces: Vec<_> = kinds.map(|kind| json!({ "type": kind })).collect();
     json!({
         "ociVersion": "1.2.1",
-        "process": {
-            "user": { "uid": 0, "gid": 0, "additionalGids": [0] },
-            "args": process.args,
-            "env": process.env,
-            "cwd": process.working_dir,
-            "capabilities": { "bounding": CAPABILITIES, "effective": CAPABILITIES, "permitted": CAPABILITIES },
-            "rlimits": [{ "type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024 }],
-            "noNewPrivileges": true,
-        },
+        "process": program(process.args, process.env, process.working_dir),
         "root": { "path": "rootfs" },
         "mounts": mounts(),
         "annotations": process.annotations,
@@ -60,6 +56,19 @@ pub fn spec(id: &str, process: &Process) -> Value {
             ],
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
         },
+    })
+}
+
+/// A program to run in a container, as its first or as another.
+pub fn program(args: &[String], env: &[String], working_dir: &str) -> Value {
+    json!({
+        "user": { "uid": 0, "gid": 0, "additionalGids": [0] },
+        "args": args,
+        "env": env,
+        "cwd": working_dir,
+        "capabilities": { "bounding": CAPABILITIES, "effective": CAPABILITIES, "permitted": CAPABILITIES },
+        "rlimits": [{ "type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024 }],
+        "noNewPrivileges": true,
     })
 }
 
@@ -88,4 +97,21 @@ fn devices() -> Vec<Value> {
     devices.push(json!({ "allow": true, "type": "c", "major": 136, "access": "rwm" }));
     devices.push(allow((5, 2)));
     devices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_shares_the_network_and_nothing_else() {
+        let annotations = BTreeMap::new();
+        let namespaces = |host_network| {
+            let process = Process { args: &[], env: &[], working_dir: "/", annotations: &annotations, host_network };
+            let kinds = spec("a", &process)["linux"]["namespaces"].as_array().cloned().unwrap_or_default();
+            kinds.iter().filter_map(|kind| kind["type"].as_str().map(String::from)).collect::<Vec<_>>()
+        };
+        assert_eq!(namespaces(false), ["pid", "ipc", "uts", "mount", "network"]);
+        assert_eq!(namespaces(true), ["pid", "ipc", "uts", "mount"]);
+    }
 }

@@ -29,7 +29,18 @@ pub fn percentile(samples: &[f64], p: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let place = p / 100.0 * last as f64;
     let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    below + (above - below) * place.fract()
+    // Between two infinite ones, as ratios to nothing are, there is no difference to take.
+    if below == above { below } else { below + (above - below) * place.fract() }
+}
+
+/// The geometric mean of positive numbers.
+pub fn geometric_mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (mut sum, mut count) = (0.0, 0.0);
+    for value in values {
+        sum += value.ln();
+        count += 1.0;
+    }
+    (sum / count).exp()
 }
 
 /// A ratio of medians with its 95 % confidence interval.
@@ -81,6 +92,13 @@ mod tests {
         assert_eq!(percentile(&samples, 100.0), 5.0);
         assert!((percentile(&samples, 95.0) - 4.8).abs() < 1e-9);
         assert!(percentile(&[], 50.0).is_nan());
+        assert_eq!(percentile(&[1.0, f64::INFINITY, f64::INFINITY], 75.0), f64::INFINITY);
+    }
+
+    #[test]
+    fn half_and_double_have_the_geometric_mean_one() {
+        assert!((geometric_mean([0.5, 2.0, 1.0].into_iter()) - 1.0).abs() < 1e-9);
+        assert!(geometric_mean([].into_iter()).is_nan());
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A runtime and its short task. `args` may be empty: then the image says what runs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
     /// What stands in the tables.
     pub label: String,
@@ -15,6 +15,9 @@ pub struct Subject {
     pub image: String,
     pub args: Vec<String>,
     pub annotations: BTreeMap<String, String>,
+    /// Whether its containers are in the node's network.
+    #[serde(default)]
+    pub host_network: bool,
 }
 
 impl Subject {
@@ -31,6 +34,7 @@ impl Subject {
             image: image.to_owned(),
             args,
             annotations: BTreeMap::new(),
+            host_network: false,
         }
     }
 
@@ -57,6 +61,14 @@ impl Subject {
         Ok(())
     }
 
+    /// The label without what all names of runtimes have: `NAME` of `io.containerd.NAME.VERSION`.
+    pub fn short_name(&self) -> String {
+        let shortened = self.label.strip_prefix("io.containerd.").unwrap_or(&self.label);
+        let (runtime, rest) = shortened.split_at(shortened.find([' ', '=']).unwrap_or(shortened.len()));
+        let runtime = runtime.rsplit_once(".v").map_or(runtime, |(name, _)| name);
+        format!("{runtime}{rest}")
+    }
+
     /// What the tasks known here print; for others the first one's output is the measure of the rest.
     pub fn expected_output(&self) -> Option<String> {
         let (program, rest) = self.args.split_first()?;
@@ -69,12 +81,42 @@ impl Subject {
         }
     }
 
+    /// Whether it runs a module, as far as one can tell by the name of its program.
+    pub fn is_wasm(&self) -> bool {
+        self.args.first().is_some_and(|program| program.ends_with(".wasm"))
+    }
+
+    /// Whether it compiles modules as annotations tell it to.
+    pub fn compiles(&self) -> bool {
+        self.is_wasm() && self.runtime.contains("wasmedge")
+    }
+
+    /// The same runtime with another task.
+    pub fn with_task<S: Into<String>>(&self, image: &str, args: impl IntoIterator<Item = S>) -> Self {
+        let image = format!("localhost/{image}:latest");
+        Self { image, args: args.into_iter().map(Into::into).collect(), ..self.clone() }
+    }
+
+    /// The same with an annotation more, which the label does not tell.
+    pub fn with_annotation(&self, key: &str, value: &str) -> Self {
+        let mut subject = self.clone();
+        subject.annotations.insert(key.to_owned(), value.to_owned());
+        subject
+    }
+
     /// The same runtime with a task that sleeps for long, in Wasm if this one is.
     pub fn sleeper(&self) -> Self {
-        let wasm = self.args.first().is_some_and(|program| program.ends_with(".wasm"));
-        let (image, program) =
-            if wasm { ("localhost/wasm:latest", "/sleep.wasm") } else { ("localhost/busybox:latest", "/bin/sleep") };
-        Self { image: image.to_owned(), args: vec![program.to_owned(), "1000".to_owned()], ..self.clone() }
+        if self.is_wasm() {
+            self.with_task("wasm", ["/sleep.wasm", "1000"])
+        } else {
+            self.with_task("busybox", ["/bin/sleep", "1000"])
+        }
+    }
+
+    /// What a sleeping container of [`Subject::sleeper`] can run besides.
+    pub fn greeting(&self) -> Vec<String> {
+        let words: &[&str] = if self.is_wasm() { &["/hello.wasm"] } else { &["/bin/echo", "hello"] };
+        words.iter().copied().map(String::from).collect()
     }
 }
 
@@ -94,5 +136,13 @@ mod tests {
     fn a_tag_or_a_port_in_the_name_of_the_image_is_kept() {
         assert_eq!(Subject::parse("r=host:5000/name").unwrap().image, "host:5000/name:latest");
         assert_eq!(Subject::parse("r=host/name:1").unwrap().image, "host/name:1");
+    }
+
+    #[test]
+    fn short_names_keep_what_tells_them_apart() {
+        let name = |label: &str| Subject { label: label.into(), ..Subject::of_runtime("r") }.short_name();
+        assert_eq!(name("io.containerd.wasmedge.v1"), "wasmedge");
+        assert_eq!(name("io.containerd.wasmedge.v1 a.v1=b"), "wasmedge a.v1=b");
+        assert_eq!(name("/opt/shim"), "/opt/shim");
     }
 }

@@ -4,16 +4,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use futures::future::join_all;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::container::Recipe;
 use crate::containerd::Containerd;
-use crate::latency::one_task;
 use crate::options::Options;
 use crate::subject::Subject;
+use crate::task;
 
 /// The rounds of one subject with so many tasks at a time.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Throughput {
     pub subject: Subject,
     pub parallel: usize,
@@ -21,7 +21,7 @@ pub struct Throughput {
 }
 
 /// Tasks done, from preparing the snapshot to removing it, and the seconds until the last one was.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Round {
     pub tasks: usize,
     pub seconds: f64,
@@ -57,7 +57,7 @@ async fn one_round(containerd: &Containerd, recipe: &Recipe, parallel: usize, le
     let worker = async || {
         let mut tasks = 0;
         while begin.elapsed() < length {
-            one_task(containerd, recipe).await?;
+            task::run(containerd, recipe).await?;
             tasks += 1;
         }
         anyhow::Ok(tasks)

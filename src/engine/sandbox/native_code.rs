@@ -9,6 +9,7 @@ use std::{
     io::{self, Read, Seek},
     os::{fd::AsRawFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -17,7 +18,7 @@ use nix::{
     sys::statfs::{TMPFS_MAGIC, statfs},
 };
 use oci_spec::runtime::{MountBuilder, Spec};
-use wasmedge_shim_protocol::{Aot, AotPolicy, Location, Pidfd};
+use wasmedge_shim_protocol::{Aot, AotPolicy, Location, Optimization, Pidfd};
 
 use super::{mounts::detached::DetachedMount, namespaces};
 use crate::{
@@ -32,18 +33,28 @@ const PLACE: &str = "/dev/.wasmedge-native";
 /// Annotation with a policy for one container.
 pub const POLICY: &str = "io.wasmedge.aot";
 
+/// Annotation with a level of optimization for one container.
+pub const LEVEL: &str = "io.wasmedge.aot.level";
+
 /// What is wanted for a container with these annotations.
 ///
 /// # Errors
 /// An annotation that is not understood.
 pub fn wanted(options: &Aot, annotations: Option<&HashMap<String, String>>) -> Result<Aot> {
     let mut aot = options.clone();
-    if let Some(policy) = annotations.and_then(|annotations| annotations.get(POLICY)) {
-        aot.policy = policy
-            .parse()
-            .map_err(|()| anyhow!("annotation {POLICY}: {} is expected, not \"{policy}\"", AotPolicy::NAMES))?;
+    if let Some(annotations) = annotations {
+        aot.policy = annotated(annotations, POLICY, AotPolicy::NAMES)?.unwrap_or(aot.policy);
+        aot.level = annotated(annotations, LEVEL, Optimization::NAMES)?.unwrap_or(aot.level);
     }
     Ok(aot)
+}
+
+fn annotated<T: FromStr>(annotations: &HashMap<String, String>, name: &str, expected: &str) -> Result<Option<T>> {
+    let Some(value) = annotations.get(name) else { return Ok(None) };
+    match value.parse() {
+        Ok(parsed) => Ok(Some(parsed)),
+        Err(_) => Err(anyhow!("annotation {name}: {expected} is expected, not \"{value}\"")),
+    }
 }
 
 /// Native code for the module in `file`, to be run with `features`, which may be of a root filesystem with these `layers`;
@@ -186,6 +197,19 @@ mod tests {
         assert_eq!(
             policy(Some(&annotated("on"))).unwrap_err().to_string(),
             "annotation io.wasmedge.aot: off, tiered, wait or require is expected, not \"on\""
+        );
+    }
+
+    #[test]
+    fn the_level_is_annotated_apart_from_the_policy() {
+        let annotated = |level: &str| HashMap::from([(LEVEL.to_owned(), level.to_owned())]);
+        let options = Aot { policy: AotPolicy::Wait, ..Aot::default() };
+        let aot = wanted(&options, Some(&annotated("O0"))).unwrap();
+        assert_eq!((aot.policy, aot.level), (AotPolicy::Wait, Optimization::O0));
+        assert_eq!(wanted(&options, Some(&HashMap::new())).unwrap().level, Optimization::O2);
+        assert_eq!(
+            wanted(&options, Some(&annotated("4"))).unwrap_err().to_string(),
+            "annotation io.wasmedge.aot.level: O0, O1, O2, O3, Os or Oz is expected, not \"4\""
         );
     }
 }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use anyhow::{Result, anyhow, bail};
 use wasmedge_shim_protocol::{Engine, Plugins, Proposals, SandboxOptions};
 
+use super::native_code;
 use crate::guest::{CoreDumps, Preopen, Settings};
 
 /// Beginning of all our annotations.
@@ -23,8 +24,9 @@ const CORE_DUMP: &str = "io.wasmedge.core-dump";
 const PLUGINS: &str = "io.wasmedge.plugins";
 
 /// What there is.
-const KNOWN: [&str; 9] = [
-    super::native_code::POLICY,
+const KNOWN: [&str; 10] = [
+    native_code::POLICY,
+    native_code::LEVEL,
     GAS_LIMIT,
     TIME_LIMIT,
     MEMORY_PAGES,

@@ -108,6 +108,21 @@ fn a_container_says_whether_it_wants_native_code() {
 }
 
 #[test]
+fn a_container_says_how_much_its_native_code_is_optimized() {
+    let scene = Scene::new();
+    let module = Fresh::new(&scene, "sleep.wasm");
+    let at = |level: &str| {
+        let annotation = format!("io.wasmedge.aot.level={level}");
+        module.docker(&scene, "require").flags(["--annotation", &annotation])
+    };
+    let container = at("O0").detach(["/fresh/module.wasm", "600"]).says("sleeping").clone();
+    assert_eq!(mapped(&container.init(), &module), ["O0"]);
+    assert!(module.native("O2").is_none(), "nobody asked for more");
+    let refused = at("4").run(["/fresh/module.wasm", "1"]);
+    refused.fails().says_in_one_line(&["io.wasmedge.aot.level", "O0, O1, O2, O3, Os or Oz", "4"]);
+}
+
+#[test]
 fn another_program_in_a_container_runs_native_code_too() {
     let scene = Scene::new();
     let module = Fresh::new(&scene, "sleep.wasm");

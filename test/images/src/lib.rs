@@ -13,8 +13,12 @@
 //! | `pause` | Linux: a program that waits for SIGTERM or SIGINT, for pods |
 //! | `hostile` | files that bring native code near the engine: see `hostile` |
 //! | `hostile-env` | the same files, and the environment to make them work |
+//!
+//! Those of the measurements are in [`bench`].
 
 mod artifacts;
+pub mod bench;
+mod cargo;
 mod hostile;
 pub mod image;
 pub mod layer;
@@ -22,7 +26,7 @@ pub mod modules;
 pub mod native;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use oci_spec::image::{Arch, Os};
@@ -36,12 +40,10 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 /// Every image with its short name. Compiles the workloads first; `root` is a Debian tree to take busybox from.
 /// Intermediate files go to the repository's target folder, and so does the plugin of the tests, `wasmedge_test.so`.
 pub fn all(root: Option<&Path>) -> Result<Vec<(&'static str, Image)>> {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let work = repository.join("target/test-images");
-    fs::create_dir_all(&work).with_context(|| format!("creating {}", work.display()))?;
-    let work = work.canonicalize()?;
-    native::plugin(&work, &repository.join("target/wasmedge/include"))?;
-    let modules = modules::build(&repository.join("test/workloads"), &work.join("workloads"))?;
+    let work = work_folder()?;
+    native::plugin(&work, &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/wasmedge/include"))?;
+    let workloads = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workloads");
+    let modules = modules::build(&workloads, &work.join("workloads"))?;
 
     let hello = &modules["hello"];
     let mut hello_at_root = Layer::default();
@@ -71,6 +73,13 @@ pub fn all(root: Option<&Path>) -> Result<Vec<(&'static str, Image)>> {
     ];
     images.extend(artifacts::all(&modules)?);
     Ok(images)
+}
+
+/// The folder for intermediate files, which is made if need be.
+fn work_folder() -> Result<PathBuf> {
+    let work = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/test-images");
+    fs::create_dir_all(&work).with_context(|| format!("creating {}", work.display()))?;
+    Ok(work.canonicalize()?)
 }
 
 fn linux(name: &str, layers: &[Layer], defaults: Defaults) -> Result<Image> {

@@ -4,32 +4,20 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-const TARGET: &str = "wasm32-wasip1";
+use crate::cargo;
 
 /// Modules by name, without `.wasm`.
 pub type Modules = BTreeMap<String, Vec<u8>>;
 
 /// Compiles and assembles what is in `workloads`, with cargo's files in `target`. Quick when nothing has changed.
 pub fn build(workloads: &Path, target: &Path) -> Result<Modules> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "--quiet", "--locked", "--release", "--target", TARGET])
-        .current_dir(workloads)
-        .env("CARGO_TARGET_DIR", target)
-        // Flags meant for the host's programs must not reach the guests.
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .status()
-        .context("starting cargo")?;
-    ensure!(status.success(), "compiling {} failed; is `rustup target add {TARGET}` done?", workloads.display());
-
+    cargo::build(workloads, target, cargo::WASM, "")?;
     let mut modules = Modules::new();
     for name in names(&workloads.join("src/bin"), ".rs")? {
-        let path = target.join(TARGET).join("release").join(format!("{name}.wasm"));
+        let path = target.join(cargo::WASM).join("release").join(format!("{name}.wasm"));
         let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
         modules.insert(name, bytes);
     }

@@ -1,6 +1,7 @@
 //! What the guest programs share: their few words to whoever runs them, and the loop of the servers.
 
 pub mod serve;
+pub mod sockets;
 
 use std::fmt::Display;
 

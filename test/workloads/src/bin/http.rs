@@ -12,11 +12,7 @@ fn main() {
 
 /// Answers every whole request in `input` (requests with a body are refused) and leaves the rest for later.
 fn answer(connection: &mut Connection) {
-    while let Some(end) = connection
-        .input
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-    {
+    while let Some(end) = connection.input.windows(4).position(|four| four == b"\r\n\r\n") {
         let head: Vec<u8> = connection.input.drain(..end + 4).collect();
         let head = String::from_utf8_lossy(&head);
         let (status, body) = respond(head.lines().next().unwrap_or_default());
@@ -35,10 +31,7 @@ fn answer(connection: &mut Connection) {
 /// The status line's end and the body for a request line such as `GET / HTTP/1.1`.
 fn respond(request: &str) -> (&'static str, String) {
     let mut words = request.split(' ');
-    let (method, path) = (
-        words.next().unwrap_or_default(),
-        words.next().unwrap_or_default(),
-    );
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     if method != "GET" {
         return ("405 Method Not Allowed", "only GET\n".into());
     }
@@ -54,15 +47,9 @@ fn respond(request: &str) -> (&'static str, String) {
 /// Whether the client wants the connection closed: it says so, or it speaks HTTP/1.0 without keep-alive.
 fn says_close(head: &str) -> bool {
     let head = head.to_ascii_lowercase();
-    let connection = head
-        .lines()
-        .find_map(|line| line.strip_prefix("connection:"))
-        .map(str::trim);
+    let connection = head.lines().find_map(|line| line.strip_prefix("connection:")).map(str::trim);
     match connection {
         Some(word) => word == "close",
-        None => head
-            .lines()
-            .next()
-            .is_some_and(|line| line.ends_with("http/1.0")),
+        None => head.lines().next().is_some_and(|line| line.ends_with("http/1.0")),
     }
 }
