@@ -22,13 +22,16 @@ const PORTABLE_SHA: &str = r#"--cfg sha2_backend="soft""#;
 /// The one that all results are about.
 const RIPGREP: &str = "15.2.0";
 
+/// The images' short names.
+pub const NAMES: [&str; 2] = ["bench", "ripgrep"];
+
 /// Makes the image with this short name.
 pub fn image(name: &str) -> Result<Image> {
     let work = work_folder()?;
     let (layer, command) = match name {
         "bench" => (programs(&work.join("bench"))?, "/kernels"),
         "ripgrep" => (ripgrep(&work.join("ripgrep"))?, "/rg.wasm"),
-        _ => bail!("there is no image {name}: bench and ripgrep are made on demand"),
+        _ => bail!("there is no image {name}: {} are made on demand", NAMES.join(" and ")),
     };
     let defaults = Defaults { cmd: vec![command], ..Defaults::default() };
     Image::rootfs(name, Os::Linux, Arch::Amd64, &[layer], defaults)

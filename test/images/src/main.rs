@@ -28,11 +28,26 @@ fn main() -> Result<()> {
     let Some(folder) = folder else { bail!("usage: build-images OUTDIR [--root BASE_ROOT] [--with NAME]…") };
 
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    for (short_name, image) in test_images::all(root.as_deref())? {
+    let images = test_images::all(root.as_deref())?;
+    let known = images.iter().map(|(name, _)| *name).chain(test_images::bench::NAMES);
+    remove_others(&folder, &known.collect::<Vec<_>>())?;
+    for (short_name, image) in images {
         write(&folder, short_name, &image)?;
     }
     for name in more {
         write(&folder, &name, &test_images::bench::image(&name)?)?;
+    }
+    Ok(())
+}
+
+/// Removes archives of images that there were once.
+fn remove_others(folder: &Path, known: &[&str]) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if path.extension().is_some_and(|extension| extension == "tar") && !known.contains(&name.as_str()) {
+            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
     }
     Ok(())
 }
