@@ -32,9 +32,8 @@ pub fn counters() -> Option<Counters> {
     }
     // SAFETY: a context that is never deleted.
     unsafe {
-        Some(Counters {
-            instructions: ffi::WasmEdge_StatisticsGetInstrCount(statistics),
-            gas: ffi::WasmEdge_StatisticsGetTotalCost(statistics),
-        })
+        let gas = ffi::WasmEdge_StatisticsGetTotalCost(statistics);
+        // Native code adds its instructions up when a function ends, its gas in each turn of a loop as well.
+        Some(Counters { instructions: ffi::WasmEdge_StatisticsGetInstrCount(statistics).max(gas), gas })
     }
 }

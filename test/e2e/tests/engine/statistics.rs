@@ -39,6 +39,8 @@ fn a_program_s_end_is_told_however_it_ends() {
         let run = annotated(&scene, &[way, "statistics=true", "time-limit=500"]).run(["/busy.wasm"]).exits(134);
         let numbers = told(&run, "/busy.wasm");
         assert!(numbers["wall_ms"] >= 490.0 && numbers["cpu_ms"] > 0.0, "{run}");
+        // It has not left its loop.
+        assert!(numbers["instructions"] > 100_000.0, "{run}");
     }
 }
 
