@@ -18,7 +18,7 @@ const SHIM_PSS: f64 = 3e6;
 /// Bytes that a sleeping container's init has for itself.
 const CONTAINER_PRIVATE: f64 = 3e6;
 /// Time from create to delete, median, to runc's.
-const CREATE_TO_DELETE: f64 = 0.6;
+const CREATE_TO_DELETE: f64 = 0.33;
 /// Geometric mean of the kernels' times as optimized native code, to the same source's as a Linux program.
 const KERNELS: f64 = 1.2;
 /// The same of the slowest kernel.

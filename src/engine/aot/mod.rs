@@ -21,6 +21,8 @@ use std::{
 
 use wasmedge_shim_protocol::{Aot, AotPolicy, Optimization};
 
+use crate::wasm::code_size;
+
 pub use builder::is_running as compiling;
 pub use compiler::compile_apart;
 pub use digest::{Layers, sha256};
@@ -30,6 +32,9 @@ pub use store::{Entry, InUse, Store};
 
 /// How often somebody who waits for native code looks for it.
 const POLL: Duration = Duration::from_millis(2);
+
+/// Bytes of WebAssembly code a second that the compiler gets through without optimization, on a fast and idle machine.
+const PACE: u64 = 1_500_000;
 
 /// How a module is read, where it has to be: code that is in the cache is found by the digest alone.
 pub type Read<'a> = &'a dyn Fn() -> io::Result<Vec<u8>>;
@@ -78,8 +83,13 @@ fn in_tiers(store: &Store, aot: &Aot, key: &Key, module: Read<'_>) -> Result<Opt
     if quick.is_some() {
         return Ok(quick);
     }
-    let deadline = Instant::now() + Duration::from_millis(aot.wait_millis.into());
-    wait(store, key, &levels, Some(deadline))
+    let patience = Duration::from_millis(aot.wait_millis.into());
+    // What cannot be there in time is not waited for.
+    let code = module().map_or(0, |module| code_size(&module));
+    if Duration::from_millis(code * 1000 / PACE) > patience {
+        return Ok(None);
+    }
+    wait(store, key, &levels, Some(Instant::now() + patience))
 }
 
 fn at_once(store: &Store, aot: &Aot, key: &Key, module: Read<'_>) -> Result<Option<InUse>, String> {

@@ -22,7 +22,7 @@ pub use core_dump::CoreDump;
 pub use entry::Invocation;
 pub use plugins::{load as load_plugin, preload_models};
 pub use program::{Ending, Program};
-pub use sections::{Kind, classify};
+pub use sections::{Kind, classify, code_size};
 pub use statistics::counters;
 pub use wasi::World;
 

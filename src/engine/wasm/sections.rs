@@ -9,6 +9,7 @@ const NATIVE_CODE_SECTION: &[u8] = b"wasmedge";
 /// Section ids.
 const CUSTOM: u8 = 0;
 const MEMORY: u8 = 5;
+const CODE: u8 = 10;
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,11 @@ pub fn initial_memory(module: &[u8]) -> u64 {
         Some(leb128(pages)?.0 as u64)
     };
     initial_pages().unwrap_or(0) * 64 * 1024
+}
+
+/// Bytes of the code section: what a compiler works on.
+pub fn code_size(module: &[u8]) -> u64 {
+    sections(module).find(|(id, _)| *id == CODE).map_or(0, |(_, body)| body.len() as u64)
 }
 
 /// Ids and bodies of the sections, up to where their headers can be followed.
@@ -133,6 +139,13 @@ mod tests {
     }
 
     #[test]
+    fn the_code_is_what_counts_of_a_module_s_size() {
+        let named = [with_section(0, b"\x04name\x00"), with_section(10, b"\x01\x02\x00\x0b")[8..].to_vec()].concat();
+        assert_eq!(code_size(&named), 4);
+        assert_eq!(code_size(HEADER), 0);
+    }
+
+    #[test]
     fn a_64_bit_memory_is_told_from_a_32_bit_one() {
         assert!(has_64_bit_memory(&with_section(5, b"\x01\x04\x01")));
         assert!(!has_64_bit_memory(&with_section(5, b"\x01\x00\x01")));
@@ -147,6 +160,7 @@ mod tests {
             carries_native_code(&module);
             has_64_bit_memory(&module);
             initial_memory(&module);
+            code_size(&module);
         }
     }
 }
