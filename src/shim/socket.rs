@@ -56,7 +56,11 @@ pub fn is_served(path: &Path) -> bool {
     let Ok(stream) = UnixStream::connect(path) else { return false };
     let Some(pid) = check_peer(&stream).ok().map(|peer| peer.pid).filter(|pid| *pid > 0) else { return true };
     match Pidfd::open(pid) {
-        Ok(daemon) if is_exiting(pid) => !daemon.wait(END_TIMEOUT).unwrap_or(true),
+        // A daemon that has not taken over yet is behind the socket of a `start` that has done its work.
+        Ok(process) if is_exiting(pid) => {
+            let _ = process.wait(END_TIMEOUT);
+            UnixStream::connect(path).is_ok()
+        }
         _ => true,
     }
 }
@@ -79,7 +83,15 @@ pub fn remove(path: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::{
+        io::{Read, Write},
+        process::Command,
+    };
+
+    use nix::{
+        sys::wait::waitpid,
+        unistd::{ForkResult, fork},
+    };
 
     use super::*;
 
@@ -95,6 +107,37 @@ mod tests {
         drop(listener);
         assert!(!is_served(&path));
         assert!(listen(&path).unwrap().is_some(), "what is left is replaced");
+    }
+
+    #[test]
+    fn a_socket_whose_maker_has_ended_is_served_by_who_inherited_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let (mut told, mut tell) = io::pipe().unwrap();
+        // SAFETY: the children make system calls and end.
+        let maker = match unsafe { fork() }.unwrap() {
+            ForkResult::Parent { child } => child,
+            ForkResult::Child => {
+                let _listener = UnixListener::bind(&path);
+                // SAFETY: as above.
+                match unsafe { fork() } {
+                    Ok(ForkResult::Parent { child }) => drop(tell.write_all(&child.as_raw().to_ne_bytes())),
+                    _ => nix::unistd::pause(),
+                }
+                // SAFETY: ends the child without the test harness's destructors.
+                unsafe { libc::_exit(0) }
+            }
+        };
+        let mut heir = [0; 4];
+        told.read_exact(&mut heir).unwrap();
+        assert!(Pidfd::open(maker.as_raw()).unwrap().wait(Duration::from_secs(10)).unwrap());
+        assert!(is_served(&path), "by the child of a zombie");
+        waitpid(maker, None).unwrap();
+        assert!(is_served(&path), "by nobody's child");
+        let heir = Pidfd::open(i32::from_ne_bytes(heir)).unwrap();
+        heir.send_signal(libc::SIGKILL).unwrap();
+        assert!(heir.wait(Duration::from_secs(10)).unwrap());
+        assert!(!is_served(&path));
     }
 
     #[test]

@@ -83,6 +83,8 @@ fn make_daemon(options: &StartOpts, launcher: Launcher, address: &str, socket: &
             become_daemon(daemon).map(|()| ExitCode::SUCCESS)
         }
         ForkResult::Parent { child } => {
+            // Its lock is the daemon's from here on: to drop it would be to release it.
+            std::mem::forget(entry);
             let runc = options.extension::<RuncOptions>().ok().flatten().unwrap_or_default();
             if let Err(error) = set_cgroup_and_oom_score(child.as_raw().unsigned_abs(), &runc.shim_cgroup) {
                 // It ends by itself, as it is not told of an answer.
