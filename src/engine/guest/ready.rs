@@ -14,7 +14,7 @@ use super::{
     console, core_dump,
     entrypoint::{Entrypoint, resolve},
     harden::{Hardening, harden},
-    memory, native, overflow,
+    memory, native, overflow, pages,
     settings::Settings,
     signals::{self, TRAP_EXIT_CODE},
     statistics, timer, title, world,
@@ -139,6 +139,7 @@ impl Sandbox {
         // What building the sandbox and loading the module took is free now, and would stay this process's for ever.
         // SAFETY: only touches free memory of the allocator.
         unsafe { libc::malloc_trim(0) };
+        pages::release_program_pages();
         // A handler that cannot be set costs a message, not the module.
         let _ = signals::end_on_abort(name);
         let _ = overflow::end_on_overflow(name);

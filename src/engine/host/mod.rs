@@ -42,6 +42,8 @@ pub fn serve(location: Location, socket: &Path, engine: &Path) -> Result<()> {
     guest::prepare_seccomp().map_err(anyhow::Error::msg)?;
     let listener = listen(socket)?;
     announce_ready().context("cannot announce readiness")?;
+    // Loading touched most of the libraries once.
+    guest::release_program_pages();
     log::info!("engine host {} with WasmEdge {} listens on {}", std::process::id(), wasm::version(), socket.display());
     let served = Host::new(location, listener, engine.to_owned())?.run();
     let _ = fs::remove_file(socket);
