@@ -1,4 +1,4 @@
-//! What containerd tells the action `start`, and how it wants the answer.
+//! What containerd tells the action `start` and the question `-info`, and how it wants the answer.
 //!
 //! containerd 2.3 and later send `BootstrapParams` to standard input and read `BootstrapResult`. Those before pass flags
 //! and environment variables, the runtime options on standard input, and read JSON. containerd-shim knows both, but
@@ -11,7 +11,10 @@ use anyhow::{Context, Result, bail};
 use containerd_shim::{
     Flags, StartOpts,
     bootstrap::{BootstrapParams, BootstrapResult, Extension, LogLevel},
-    protos::protobuf::{EnumOrUnknown, Message, well_known_types::any::Any},
+    protos::{
+        protobuf::{EnumOrUnknown, Message, well_known_types::any::Any},
+        types::introspection::RuntimeInfo,
+    },
 };
 
 /// Most that is read from standard input, in bytes; containerd's own limit.
@@ -35,12 +38,7 @@ pub enum Age {
 /// # Errors
 /// Where the parameters are those of another container, or name no containerd to send events to.
 pub fn read(flags: &Flags) -> Result<(StartOpts, Age)> {
-    let stdin = std::io::stdin();
-    let mut input = Vec::new();
-    // By hand on a console there is nothing to wait for.
-    if !stdin.is_terminal() {
-        stdin.lock().take(MAX_INPUT).read_to_end(&mut input).context("cannot read standard input")?;
-    }
+    let input = read_input()?;
     let environment = |name: &str| std::env::var(name).unwrap_or_default();
     let (mut params, age) = parse(&input, flags, &environment)?;
     if flags.debug {
@@ -50,6 +48,24 @@ pub fn read(flags: &Flags) -> Result<(StartOpts, Age)> {
         bail!("containerd's ttrpc address is not known: TTRPC_ADDRESS is not set");
     }
     Ok((params.into(), age))
+}
+
+/// What containerd passes on standard input.
+fn read_input() -> Result<Vec<u8>> {
+    let stdin = std::io::stdin();
+    let mut input = Vec::new();
+    // By hand on a console there is nothing to wait for.
+    if !stdin.is_terminal() {
+        stdin.lock().take(MAX_INPUT).read_to_end(&mut input).context("cannot read standard input")?;
+    }
+    Ok(input)
+}
+
+/// Answers the question `-info`, which comes with the runtime's options, by `info`.
+pub fn answer_info(info: &RuntimeInfo) -> Result<()> {
+    Any::parse_from_bytes(&read_input()?).context("cannot read the runtime's options")?;
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(&info.write_to_bytes()?).and_then(|()| stdout.flush()).context("cannot write the answer")
 }
 
 /// Writes the address of the shim's socket.

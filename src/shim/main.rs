@@ -13,7 +13,6 @@ mod events;
 mod features;
 mod options;
 mod serve;
-mod shim;
 mod socket;
 mod start;
 mod starting;
@@ -23,8 +22,6 @@ mod title;
 mod trim;
 
 use std::process::ExitCode;
-
-use containerd_shim::{Config, asynchronous::run};
 
 /// The runtime's name, by which containerd finds this binary.
 const RUNTIME: &str = "io.containerd.wasmedge.v1";
@@ -45,23 +42,14 @@ fn main() -> ExitCode {
             eprint!("{error:#}");
             ExitCode::FAILURE
         }),
-        ("delete", false) => match cleanup::command(&flags) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&format!("{error:#}")),
-        },
-        (_, true) => info(),
+        ("delete", false) => done(cleanup::command(&flags)),
+        (_, true) => done(bootstrap::answer_info(&features::runtime_info(RUNTIME))),
         (action, false) => fail(&format!("containerd starts this program with start or delete, not \"{action}\"")),
     }
 }
 
-fn info() -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
-    };
-    let config = Config { no_reaper: true, no_sub_reaper: true, ..Config::default() };
-    runtime.block_on(run::<shim::Shim>(RUNTIME, Some(config)));
-    ExitCode::SUCCESS
+fn done(done: anyhow::Result<()>) -> ExitCode {
+    done.map_or_else(|error| fail(&format!("{error:#}")), |()| ExitCode::SUCCESS)
 }
 
 fn fail(error: &impl std::fmt::Display) -> ExitCode {

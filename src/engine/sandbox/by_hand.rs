@@ -12,12 +12,17 @@ use super::translate::ByHand;
 
 /// Done in the worker before the container's processes are forked from it, which inherit it.
 pub fn before(by_hand: &ByHand) -> Result<()> {
-    if let Some(profile) = &by_hand.apparmor_profile {
-        let enabled = libcontainer::apparmor::is_enabled().unwrap_or(false);
-        ensure!(enabled, "AppArmor profile \"{profile}\" is asked for, but AppArmor is not enabled on this node");
-    }
+    check_apparmor(by_hand.apparmor_profile.as_deref())?;
     let groups: Vec<Gid> = by_hand.groups.iter().copied().map(Gid::from_raw).collect();
     setgroups(&groups).context("cannot set the supplementary groups")
+}
+
+/// Whether a profile can be had on this node.
+pub fn check_apparmor(profile: Option<&str>) -> Result<()> {
+    let Some(profile) = profile else { return Ok(()) };
+    let enabled = libcontainer::apparmor::is_enabled().unwrap_or(false);
+    ensure!(enabled, "AppArmor profile \"{profile}\" is asked for, but AppArmor is not enabled on this node");
+    Ok(())
 }
 
 /// Done in the worker once the container's init, process `pid`, has its namespaces: a kernel parameter is that of the

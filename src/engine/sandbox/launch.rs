@@ -30,6 +30,7 @@ use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
 use wasmedge_shim_protocol::Create;
 
 use super::{
+    by_hand::check_apparmor,
     cgroup::{self, Birth},
     console::ConsoleSocket,
     hooks,
@@ -116,11 +117,7 @@ pub fn launch(mut spec: Spec, making: Making<'_>) -> Result<(i32, Vec<PathBuf>)>
 fn validate(spec: &Spec) -> Result<()> {
     ensure!(spec.version().starts_with("1."), "the spec has version {}, only 1.x is known", spec.version());
     Validator::validate_spec(spec)?;
-    let profile = spec.process().as_ref().and_then(|process| process.apparmor_profile().clone());
-    if let Some(profile) = profile {
-        let enabled = libcontainer::apparmor::is_enabled().unwrap_or(false);
-        ensure!(enabled, "AppArmor profile \"{profile}\" is asked for, but AppArmor is not enabled on this node");
-    }
+    check_apparmor(spec.process().as_ref().and_then(|process| process.apparmor_profile().as_deref()))?;
     validate_mount_options(spec.mounts().as_deref().unwrap_or_default())?;
     Ok(())
 }

@@ -22,22 +22,14 @@ pub enum Sibling {
 /// # Errors
 /// Those of clone3(2).
 pub fn make(namespaces: libc::c_int, birth: &Birth) -> nix::Result<Sibling> {
-    if birth.unified().is_some() {
-        match clone(namespaces, birth) {
+    let flags = u64::from(namespaces.unsigned_abs());
+    if let Some(directory) = birth.unified() {
+        match clone3(flags | CLONE_INTO_CGROUP, directory.as_raw_fd().unsigned_abs().into(), true) {
             Err(errno) if may_arrive_later(errno) => {}
             made => return made,
         }
     }
-    clone_elsewhere(namespaces)
-}
-
-fn clone(namespaces: libc::c_int, birth: &Birth) -> nix::Result<Sibling> {
-    let cgroup = birth.unified().map_or(0, |directory| directory.as_raw_fd().unsigned_abs());
-    clone3(u64::from(namespaces.unsigned_abs()) | CLONE_INTO_CGROUP, cgroup.into(), true)
-}
-
-fn clone_elsewhere(namespaces: libc::c_int) -> nix::Result<Sibling> {
-    clone3(namespaces.unsigned_abs().into(), 0, false)
+    clone3(flags, 0, false)
 }
 
 fn clone3(flags: u64, cgroup: u64, born: bool) -> nix::Result<Sibling> {
