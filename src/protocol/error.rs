@@ -2,6 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Versions;
+
+/// Longest text of a failure, in bytes; what is longer is cut. Two of them and their frame are far from
+/// [`crate::MAX_MESSAGE`].
+const MAX_TEXT: usize = 4096;
+
+/// What stands where a text was cut.
+const CUT: &str = " … (cut)";
+
 /// Shorthand for this crate's results.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -32,13 +41,21 @@ pub enum Error {
         /// The user id that was expected.
         expected: u32,
     },
-    /// The two ends speak different versions.
-    #[error("the engine host speaks protocol version {theirs}, this program version {ours}")]
+    /// The two ends have no version of the messages in common.
+    #[error("{program} speaks protocol version {theirs}, this program version {ours}")]
     Version {
-        /// The other end's version.
-        theirs: u32,
-        /// This end's version.
-        ours: u32,
+        /// The other end's name.
+        program: String,
+        /// The other end's versions.
+        theirs: Versions,
+        /// This end's versions.
+        ours: Versions,
+    },
+    /// The host is there, but stopped, hung or far behind.
+    #[error("the engine host{} does not answer", .pid.map(|pid| format!(", process {pid},")).unwrap_or_default())]
+    Silent {
+        /// Its process id, where that is known.
+        pid: Option<i32>,
     },
 }
 
@@ -68,13 +85,40 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of `kind` that says `message`.
+    /// A failure of `kind` that says `message`, or as much of it as there is room for.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: cut(message.into()) }
     }
 
     /// An [`FailureKind::Internal`] failure.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Internal, message)
+    }
+}
+
+/// The text itself or, if it is too long to be sent, its beginning with a mark that it was cut.
+pub fn cut(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let end = (0..=MAX_TEXT - CUT.len()).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        text.push_str(CUT);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_any_length_fits_and_says_that_it_was_cut() {
+        let short = "x".repeat(MAX_TEXT);
+        assert_eq!(Failure::internal(short.clone()).message, short);
+        // Whatever stands where it is cut.
+        for begin in ["", "x", "xx"] {
+            let message = Failure::internal(format!("{begin}{}", "€".repeat(MAX_TEXT))).message;
+            assert!(message.len() <= MAX_TEXT && message.len() > MAX_TEXT - 4, "{}", message.len());
+            assert!(message.starts_with(&format!("{begin}€")) && message.ends_with("€ … (cut)"), "{message}");
+        }
     }
 }

@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod events;
 mod features;
+mod limits;
 mod options;
 mod serve;
 mod socket;
