@@ -4,6 +4,7 @@ mod aot;
 mod cache;
 mod compile;
 mod containerd;
+mod files;
 mod guest;
 mod host;
 mod run;

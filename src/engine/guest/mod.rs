@@ -1,11 +1,14 @@
 //! Inside the container: from libcontainer's sandbox, complete but for the entrypoint, to the entrypoint's last
 //! instruction.
 
+pub mod apparmor;
 pub mod console;
 mod core_dump;
+pub mod descriptors;
 mod entrypoint;
 mod executor;
 mod harden;
+mod hidden;
 mod hook;
 mod interpose;
 mod memory;
@@ -15,7 +18,7 @@ mod overflow;
 mod pages;
 mod preopens;
 mod ready;
-mod report;
+pub mod report;
 mod seccomp;
 mod settings;
 mod signals;
@@ -28,14 +31,16 @@ mod world;
 pub use core_dump::Destination as CoreDumps;
 pub use entrypoint::{Entrypoint, has_init, resolve};
 pub use executor::GuestExecutor;
+pub use hidden::{HIDDEN_FROM_MODULES, hide_from_module};
 pub use hook::run as run_hook;
 pub use missing::missing;
 pub use native::EXEC_FAILED;
 pub use pages::release_program_pages;
 pub use preopens::Preopen;
 pub use ready::{Native, Sandbox, exit_now};
-pub use report::{Finished, Report, Reporter, capture_errors};
+pub use report::Finished;
 pub use seccomp::prepare as prepare_seccomp;
 pub use settings::Settings;
 pub use signals::TRAP_EXIT_CODE;
-pub use tenant::{HIDDEN_FROM_MODULES, Tenant, become_program};
+pub use tenant::{Tenant, become_program};
+pub use title::prepare as prepare_title;

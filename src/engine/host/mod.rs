@@ -40,6 +40,7 @@ pub fn serve(location: Location, socket: &Path, engine: &Path) -> Result<()> {
     wasm::warm_up();
     aot::warm_up();
     guest::prepare_seccomp().map_err(anyhow::Error::msg)?;
+    guest::prepare_title().context("/proc/self/stat")?;
     let listener = listen(socket)?;
     announce_ready().context("cannot announce readiness")?;
     // Loading touched most of the libraries once.

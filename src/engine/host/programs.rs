@@ -29,7 +29,7 @@ impl Host {
         let stdio = stdio::arrange(exec.stdio, fds.collect())?;
         let keep: Vec<_> = stdio.iter().chain([&process]).map(AsFd::as_fd).collect();
         let location = &self.location;
-        let worker = Worker::spawn(&keep, |_| {
+        let worker = Worker::spawn(&keep, || {
             let copies = stdio::duplicate(&stdio).and_then(|stdio| Ok((process.try_clone()?, stdio)));
             let (process, stdio) = copies.map_err(|error| Failure::internal(error.to_string()))?;
             sandbox::exec(location, &exec, process, stdio)
@@ -64,7 +64,7 @@ impl Host {
 
     pub(super) fn update(&mut self, caller: Caller, update: Update) {
         let location = &self.location;
-        let worker = Worker::spawn(&[], |_| sandbox::update(location, &update).map(|reply| (reply, Vec::new())));
+        let worker = Worker::spawn(&[], || sandbox::update(location, &update).map(|reply| (reply, Vec::new())));
         let started = worker
             .map_err(anyhow::Error::from)
             .and_then(|worker| self.add_worker(worker, Job::Short("updating", caller)));

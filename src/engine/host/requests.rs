@@ -55,10 +55,10 @@ impl Host {
         let stdio = stdio::arrange(create.stdio, fds)?;
         let keep: Vec<_> = stdio.iter().map(std::os::fd::AsFd::as_fd).collect();
         let location = &self.location;
-        let worker = Worker::spawn(&keep, |reporter| {
+        let worker = Worker::spawn(&keep, || {
             // The worker's copies of the descriptors are its own; the host's are dropped below.
             let stdio = stdio::duplicate(&stdio).map_err(|error| Failure::internal(error.to_string()))?;
-            sandbox::create(location, &create, stdio, reporter)
+            sandbox::create(location, &create, stdio)
         })?;
         self.add_worker(worker, Job::Create(create.key, caller))
     }
@@ -74,7 +74,7 @@ impl Host {
             return self.reply(caller, outcome, Vec::new());
         }
         let location = &self.location;
-        let start = |_| sandbox::start_with_hooks(location, &key).map(|reply| (reply, Vec::new()));
+        let start = || sandbox::start_with_hooks(location, &key).map(|reply| (reply, Vec::new()));
         let worker = Worker::spawn(&[], start).map_err(anyhow::Error::from);
         if let Err(error) = worker.and_then(|worker| self.add_worker(worker, Job::Short("starting", caller))) {
             self.reply(caller, Err(Failure::internal(format!("cannot start a worker: {error:#}"))), Vec::new());
@@ -125,7 +125,7 @@ impl Host {
     fn start_delete(&mut self, caller: Caller, key: ContainerKey, failure: Option<Failure>) {
         let container = self.containers.remove(&key);
         let location = &self.location;
-        let worker = Worker::spawn(&[], |_| sandbox::delete(location, &key).map(|reply| (reply, Vec::new())));
+        let worker = Worker::spawn(&[], || sandbox::delete(location, &key).map(|reply| (reply, Vec::new())));
         let started = worker.map_err(anyhow::Error::from);
         let job = Job::Delete(key, container, caller, failure);
         if let Err(error) = started.and_then(|worker| self.add_worker(worker, job)) {

@@ -1,12 +1,12 @@
 //! What libcontainer does with the help of the container's `/proc`, for containers that have none.
 
-use std::{fs::File, os::fd::AsFd};
-
 use anyhow::{Context, Result, ensure};
 use nix::{
     sched::{CloneFlags, setns},
     unistd::{Gid, setgroups},
 };
+
+use wasmedge_shim_protocol::Pidfd;
 
 use super::translate::ByHand;
 
@@ -25,19 +25,14 @@ pub fn check_apparmor(profile: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Done in the worker once the container's init, process `pid`, has its namespaces: a kernel parameter is that of the
-/// namespaces of whoever opens its file.
-pub fn after(by_hand: &ByHand, pid: i32) -> Result<()> {
+/// Done in the worker once the container's init, the process behind `pidfd`, has its namespaces: a kernel parameter is that
+/// of the namespaces of whoever opens its file.
+pub fn after(by_hand: &ByHand, pidfd: &Pidfd) -> Result<()> {
     if by_hand.sysctl.is_empty() {
         return Ok(());
     }
-    for (name, kind) in
-        [("net", CloneFlags::CLONE_NEWNET), ("ipc", CloneFlags::CLONE_NEWIPC), ("uts", CloneFlags::CLONE_NEWUTS)]
-    {
-        let path = format!("/proc/{pid}/ns/{name}");
-        let namespace = File::open(&path).with_context(|| format!("cannot open {path}"))?;
-        setns(namespace.as_fd(), kind).with_context(|| format!("cannot enter {path}"))?;
-    }
+    let kinds = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    setns(pidfd, kinds).context("cannot enter the container's namespaces")?;
     for (name, value) in &by_hand.sysctl {
         ensure!(!name.contains(".."), "sysctl {name} is not a kernel parameter");
         let path = format!("/proc/sys/{}", name.replace('.', "/"));

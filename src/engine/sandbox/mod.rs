@@ -1,8 +1,10 @@
 //! Making and removing containers: root filesystem, spec, libcontainer, cgroups, state on disk. Runs in the host's
 //! throw-away workers, since libcontainer changes the process that calls it.
 
+mod after;
 mod artifact;
 mod by_hand;
+mod by_libcontainer;
 mod cgroup;
 mod console;
 mod create;
@@ -10,12 +12,16 @@ mod delete;
 mod devices;
 mod exec;
 mod handover;
+mod home;
 mod hooks;
+mod init;
 mod launch;
 mod lookup;
 mod mounts;
 mod namespaces;
 mod native_code;
+mod place;
+mod plan;
 mod plugins;
 mod settings;
 mod sibling;
@@ -24,12 +30,12 @@ mod state;
 mod translate;
 mod update;
 mod userns;
+mod workload;
 
 pub use cgroup::join as join_cgroups_of;
 pub use create::create;
 pub use delete::delete;
 pub use exec::exec;
-pub use lookup::open_below;
 pub use mounts::rootfs::{mount_all as mount_rootfs, unmount as unmount_rootfs};
 pub use start::{start, start_with_hooks};
 pub use update::update;

@@ -1,34 +1,27 @@
 //! Native code for a container's modules, as its annotations and the runtime's options want it.
 //!
-//! The dynamic linker wants a path, and the cache is not in the container. So the one file is mounted in the container's
-//! `/dev`, where images have nothing, until the module is loaded; what is mapped then stays.
+//! The cache is not in the container, so its processes are given a descriptor of the one file. It leads through a mount of
+//! its own that cannot be written to: whoever gets hold of the descriptor, and is root, still changes nothing in the cache.
 
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Seek},
-    os::{fd::AsRawFd, unix::fs::MetadataExt},
-    path::{Path, PathBuf},
+    fs::File,
+    io::{self, Seek},
+    os::fd::AsRawFd,
+    path::Path,
     str::FromStr,
 };
 
 use anyhow::{Context, Result, anyhow};
-use nix::{
-    mount::{MntFlags, umount2},
-    sys::statfs::{TMPFS_MAGIC, statfs},
-};
-use oci_spec::runtime::{MountBuilder, Spec};
-use wasmedge_shim_protocol::{Aot, AotPolicy, Location, Optimization, Pidfd};
+use wasmedge_shim_protocol::{Aot, AotPolicy, Location, Optimization};
 
-use super::{mounts::detached::DetachedMount, namespaces};
+use super::mounts::detached::DetachedMount;
 use crate::{
     aot::{self, InUse, Key, Layers, Store},
+    files,
     guest::Native,
     wasm::Features,
 };
-
-/// Where an init finds its native code.
-const PLACE: &str = "/dev/.wasmedge-native";
 
 /// Annotation with a policy for one container.
 pub const POLICY: &str = "io.wasmedge.aot";
@@ -74,114 +67,54 @@ pub fn obtain(
     }
     let key = Key::with_digest(aot::sha256(location, &mut file, layers).context("cannot read the module")?, features);
     let read = || {
-        let (mut file, mut module) = (&file, Vec::new());
-        file.rewind()?;
-        file.read_to_end(&mut module)?;
-        Ok(module)
+        (&file).rewind()?;
+        files::read(&file, files::MAX_MODULE)
     };
     let store = Store::new(location, u64::from(aot.cache_mib) << 20);
     aot::obtain(&store, aot, &key, &read).map_err(|cause| missing(&cause))
 }
 
-/// Lets the container that is made from `spec` have the native code `file`, which must live until it is made. Where it has no `/dev` of
-/// its own, it has no native code either.
-///
-/// # Errors
-/// Where it must have some.
-pub fn show(spec: &mut Spec, file: &File, aot: &Aot) -> Result<Option<Native>> {
-    let mut mounts = spec.mounts().clone().unwrap_or_default();
-    let own = mounts.iter().any(|one| one.destination() == Path::new("/dev") && one.typ().as_deref() == Some("tmpfs"));
-    if !own {
-        return refuse(aot, "the container has no /dev of its own");
+/// Native code that a process of a container can be given.
+pub struct NativeCode {
+    file: File,
+    required: bool,
+    /// The cache keeps what is in use.
+    _in_use: InUse,
+}
+
+impl NativeCode {
+    /// Of an entry of the cache; `None` where it cannot be used and need not be.
+    ///
+    /// # Errors
+    /// Where it has to be used.
+    pub fn new(entry: InUse, aot: &Aot) -> Result<Option<Self>> {
+        let required = aot.policy == AotPolicy::Require;
+        match read_only(&entry) {
+            Ok(file) => Ok(Some(Self { file, required, _in_use: entry })),
+            Err(error) if required => Err(missing(&format!("it cannot be mounted read-only: {error}"))),
+            Err(error) => {
+                log::warn!("a module is interpreted: its native code cannot be mounted read-only: {error}");
+                Ok(None)
+            }
+        }
     }
-    if file.metadata().context("cannot look at the native code")?.nlink() == 0 {
-        return refuse(aot, "its native code was removed at this moment");
+
+    /// What the process is told.
+    pub fn for_process(&self) -> Native {
+        Native { file: self.file.as_raw_fd(), required: self.required }
     }
-    // Its name in the cache: libcontainer looks the source up from another process.
-    let source = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).context("cannot name the native code")?;
-    let options = ["bind", "ro", "nosuid", "nodev"].map(str::to_owned).to_vec();
-    let mount = MountBuilder::default().destination(PLACE).typ("bind").source(source).options(options).build()?;
-    mounts.push(mount);
-    spec.set_mounts(Some(mounts));
-    Ok(Some(native(PathBuf::from(PLACE), aot)))
 }
 
-/// Takes it away from the container with the init `pid`, which has loaded it. This process ends up in the container's mount
-/// namespace.
-pub fn hide(pid: i32) -> Result<()> {
-    let pidfd = Pidfd::open(pid).context("the container's init has ended")?;
-    namespaces::enter_mounts(&pidfd)?;
-    take_away(Path::new(PLACE)).context("cannot take the native code's mount away")
-}
-
-fn take_away(place: &Path) -> io::Result<()> {
-    umount2(place, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
-    fs::remove_file(place)
-}
-
-fn native(path: PathBuf, aot: &Aot) -> Native {
-    Native { path, required: aot.policy == AotPolicy::Require }
-}
-
-fn refuse<T>(aot: &Aot, cause: &str) -> Result<Option<T>> {
-    if aot.policy == AotPolicy::Require {
-        return Err(missing(cause));
-    }
-    log::warn!("a module is interpreted: {cause}");
-    Ok(None)
+/// The same file, through a mount that is at no place.
+fn read_only(file: &File) -> io::Result<File> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let mount = DetachedMount::copy(Path::new(&path), false)?;
+    mount.make_read_only()?;
+    mount.open()
 }
 
 fn missing(cause: &str) -> anyhow::Error {
     anyhow!("the module has no native code, which is required: {cause}")
-}
-
-/// Native code for a program in a container that runs already.
-pub struct Detached {
-    mount: DetachedMount,
-    aot: Aot,
-}
-
-impl Detached {
-    /// A mount of `file` that is nowhere yet. To be called where the node's `/proc` is.
-    pub fn new(file: &File, aot: &Aot) -> Result<Self> {
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let mount = DetachedMount::copy(Path::new(&path), false)
-            .and_then(|mount| mount.make_read_only().map(|()| mount))
-            .context("cannot mount the native code")?;
-        Ok(Self { mount, aot: aot.clone() })
-    }
-
-    /// Mounts it in the container that this process has entered, until the result is dropped.
-    ///
-    /// # Errors
-    /// As those of [`show`].
-    pub fn show(self) -> Result<Option<Shown>> {
-        if !statfs("/dev").is_ok_and(|dev| dev.filesystem_type() == TMPFS_MAGIC) {
-            return refuse(&self.aot, "the container has no /dev of its own");
-        }
-        let path = PathBuf::from(format!("{PLACE}-{}", std::process::id()));
-        let made = OpenOptions::new().write(true).create_new(true).open(&path);
-        if let Err(error) = made.map(drop).and_then(|()| self.mount.attach(&path)) {
-            // It may not have been made.
-            let _ = fs::remove_file(&path);
-            return refuse(&self.aot, &format!("cannot mount it on {}: {error}", path.display()));
-        }
-        Ok(Some(Shown { native: native(path, &self.aot) }))
-    }
-}
-
-/// Native code in the container that this process is in.
-pub struct Shown {
-    /// What the program is told.
-    pub native: Native,
-}
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        if let Err(error) = take_away(&self.native.path) {
-            log::warn!("cannot take {} away: {error}", self.native.path.display());
-        }
-    }
 }
 
 #[cfg(test)]

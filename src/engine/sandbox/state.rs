@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use wasmedge_shim_protocol::{Aot, ContainerKey, Location, ensure_private_dir};
+use wasmedge_shim_protocol::{Aot, ContainerKey, Location, Pidfd, ensure_private_dir};
 
 use crate::{aot::Layers, guest::Settings};
 
@@ -143,6 +143,21 @@ impl Init {
         // The name, in parentheses, may hold anything; the fields after it are numbers. The state is field 3.
         let start_time = stat.rsplit_once(')')?.1.split_whitespace().nth(22 - 3)?.parse().ok()?;
         Some(Self { pid, start_time })
+    }
+
+    /// The process behind `pidfd`, whose id is `pid`; `None` where it has ended.
+    pub fn behind(pidfd: &Pidfd, pid: i32) -> Option<Self> {
+        let init = Self::of(pid)?;
+        // Asked last: until now the id was this process's.
+        (!pidfd.has_ended()).then_some(init)
+    }
+
+    /// This very process by descriptor; `None` where it has ended. Whoever waits afterwards holds on to that: the id may be
+    /// another process's then.
+    pub fn open(self) -> Option<Pidfd> {
+        let pidfd = Pidfd::open(self.pid).ok()?;
+        // Only now: before, the id could still have changed hands.
+        (self.exists() && !pidfd.has_ended()).then_some(pidfd)
     }
 
     /// Whether this very process still exists (perhaps as a zombie).

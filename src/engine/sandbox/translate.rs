@@ -126,20 +126,6 @@ pub fn absolute_root(spec: &mut Spec, bundle: &Path) {
     }
 }
 
-/// Adds `HOME` where the environment has none, from the container's own `passwd` file (passwd(5)). libcontainer would
-/// ask the C library instead, which follows the image's `nsswitch.conf` into libraries of the image.
-pub fn set_home(process: &mut Process, passwd: &str) {
-    let mut env = process.env().clone().unwrap_or_default();
-    if env.iter().any(|entry| entry.starts_with("HOME=")) {
-        return;
-    }
-    let uid = process.user().uid().to_string();
-    let entries = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let home = entries.filter(|fields| fields.get(2) == Some(&uid.as_str())).find_map(|fields| fields.get(5).copied());
-    env.push(format!("HOME={}", home.filter(|home| !home.is_empty()).unwrap_or("/")));
-    process.set_env(Some(env));
-}
-
 /// Bounds for a module from the container's resources.
 pub fn limits(spec: &Spec) -> Limits {
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
@@ -185,24 +171,6 @@ mod tests {
         assert_eq!(capabilities.bounding().clone().unwrap().len(), 1);
         assert_eq!(*capabilities.effective(), Some(HashSet::new()));
         assert_eq!(*capabilities.ambient(), Some(HashSet::new()));
-    }
-
-    #[test]
-    fn home_comes_from_the_containers_passwd_file_unless_it_is_set() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\napp:x:1000:1000::/srv:/bin/sh\n";
-        let home = |uid: u32, env: &[&str], passwd: &str| {
-            let mut spec = Spec::default();
-            let process = spec.process_mut().as_mut().unwrap();
-            process.set_user(UserBuilder::default().uid(uid).build().unwrap());
-            process.set_env(Some(env.iter().map(ToString::to_string).collect()));
-            set_home(spec.process_mut().as_mut().unwrap(), passwd);
-            spec.process().as_ref().unwrap().env().clone().unwrap().last().cloned().unwrap()
-        };
-        assert_eq!(home(0, &["A=1"], passwd), "HOME=/root");
-        assert_eq!(home(1000, &[], passwd), "HOME=/srv");
-        assert_eq!(home(7, &[], passwd), "HOME=/");
-        assert_eq!(home(0, &["HOME=/x"], passwd), "HOME=/x");
-        assert_eq!(home(0, &[], ""), "HOME=/");
     }
 
     #[test]
