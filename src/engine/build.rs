@@ -2,8 +2,8 @@
 //! of guest/interpose.rs and guest/overflow.rs are for libwasmedge to find.
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rustc-link-arg-bins=-Wl,--allow-shlib-undefined");
+    println!("cargo:rustc-link-arg=-Wl,--allow-shlib-undefined");
     for symbol in ["epoll_wait", "mmap", "sigaction"] {
-        println!("cargo:rustc-link-arg-bins=-Wl,--export-dynamic-symbol={symbol}");
+        println!("cargo:rustc-link-arg=-Wl,--export-dynamic-symbol={symbol}");
     }
 }
