@@ -6,6 +6,8 @@ mod aot;
 mod cache;
 mod compile;
 mod containerd;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod guest;
 mod host;
 mod run;

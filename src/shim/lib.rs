@@ -13,6 +13,8 @@ mod engine;
 mod error;
 mod events;
 mod features;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod options;
 mod serve;
 mod socket;

@@ -5,6 +5,8 @@ pub mod console;
 mod core_dump;
 mod entrypoint;
 mod executor;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod harden;
 mod hook;
 mod interpose;

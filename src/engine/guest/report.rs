@@ -62,7 +62,8 @@ impl Reporter {
     }
 }
 
-fn one_line(text: &str) -> String {
+/// `text` as one line.
+pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

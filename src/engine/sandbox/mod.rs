@@ -9,6 +9,8 @@ mod create;
 mod delete;
 mod devices;
 mod exec;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod handover;
 mod hooks;
 mod launch;

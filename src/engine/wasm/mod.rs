@@ -8,6 +8,10 @@ mod config;
 mod core_dump;
 mod diagnostics;
 mod entry;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod observe;
 mod loader;
 mod names;
 mod plugins;
