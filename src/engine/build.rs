@@ -2,8 +2,8 @@
 //! of guest/interpose.rs, guest/overflow.rs and wasm/dynamic_linker.rs are for libwasmedge to find.
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rustc-link-arg-bins=-Wl,--allow-shlib-undefined");
+    println!("cargo:rustc-link-arg=-Wl,--allow-shlib-undefined");
     for symbol in ["epoll_wait", "mmap", "sigaction", "dlopen", "dlsym", "dlerror", "dlclose", "open", "stat"] {
-        println!("cargo:rustc-link-arg-bins=-Wl,--export-dynamic-symbol={symbol}");
+        println!("cargo:rustc-link-arg=-Wl,--export-dynamic-symbol={symbol}");
     }
 }

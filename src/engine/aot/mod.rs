@@ -7,6 +7,8 @@
 mod builder;
 mod compiler;
 mod digest;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod identity;
 mod key;
 mod process;

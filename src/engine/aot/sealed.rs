@@ -9,7 +9,8 @@ use std::{
 use sha2::{Digest, Sha256};
 
 const MAGIC: &[u8; 8] = b"WEAOT\x00\x00\x01";
-const SEAL: u64 = 32 + 8 + 8;
+/// Bytes behind the content.
+pub const SEAL: u64 = 32 + 8 + 8;
 
 /// Writes `content`, from where it stands, and the seal of `name`.
 pub fn write(content: &mut impl Read, name: &str, file: &mut File) -> io::Result<()> {

@@ -7,6 +7,8 @@ mod core_dump;
 pub mod descriptors;
 mod entrypoint;
 mod executor;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod harden;
 mod hidden;
 mod hook;

@@ -25,7 +25,7 @@ use wasmedge_shim_protocol::{Failure, Reply};
 pub type Finished = Result<(Reply, Vec<OwnedFd>), Failure>;
 
 /// Longest cause, in bytes; what is longer is cut.
-const MAX_TEXT: usize = 4096;
+pub(super) const MAX_TEXT: usize = 4096;
 /// Most causes that are taken from one process.
 const MAX_CAUSES: usize = 64;
 
@@ -69,7 +69,7 @@ fn keep(kind: u8, text: String) {
 }
 
 /// One line of at most [`MAX_TEXT`] bytes, without characters that a terminal obeys.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let mut line = String::new();
     for (number, word) in text.split_whitespace().enumerate() {
         if number > 0 {

@@ -31,19 +31,19 @@ const CRI_IMAGE: &str = "io.kubernetes.cri.image-name";
 
 /// The modules of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Artifact {
-    image: String,
-    modules: Vec<Module>,
+pub(super) struct Artifact {
+    pub(super) image: String,
+    pub(super) modules: Vec<Module>,
 }
 
 /// A layer that is a module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Module {
-    digest: String,
+pub(super) struct Module {
+    pub(super) digest: String,
     /// Its path below the root directory, if the image says one.
-    title: Option<PathBuf>,
+    pub(super) title: Option<PathBuf>,
     /// Where it is on the node.
-    file: PathBuf,
+    pub(super) file: PathBuf,
 }
 
 /// Adds mounts of the image's modules to `spec`, with the one that is `missing` where it is looked for; `false` where the
@@ -108,7 +108,7 @@ fn add_mounts(spec: &mut Spec, root: &Root, places: &[(PathBuf, &PathBuf)]) -> R
 
 impl Artifact {
     /// Which module a missing program is; `None` where it cannot be meant.
-    fn module_for(&self, missing: &Missing) -> Result<Option<&Module>> {
+    pub(super) fn module_for(&self, missing: &Missing) -> Result<Option<&Module>> {
         let below_root = missing.path.strip_prefix("/").unwrap_or(&missing.path);
         let named = |matches: &dyn Fn(&Path) -> bool| -> Vec<&Module> {
             self.modules.iter().filter(|module| module.title.as_deref().is_some_and(matches)).collect()

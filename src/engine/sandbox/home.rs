@@ -33,7 +33,8 @@ pub fn set(process: &mut Process, open: &dyn Fn(&Path) -> io::Result<File>) {
     process.set_env(Some(env));
 }
 
-fn home_of(uid: u32, passwd: impl Read) -> Option<String> {
+/// The home directory of a user in a `passwd` file.
+pub(super) fn home_of(uid: u32, passwd: impl Read) -> Option<String> {
     let uid = uid.to_string();
     let lines = BufReader::new(passwd.take(MAX_PASSWD)).split(b'\n').map_while(Result::ok);
     let homes = lines.filter_map(|line| {

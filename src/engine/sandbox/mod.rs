@@ -11,6 +11,8 @@ mod create;
 mod delete;
 mod devices;
 mod exec;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod handover;
 mod home;
 mod hooks;

@@ -140,9 +140,7 @@ impl Init {
     /// The process with this id, as it is now; `None` where there is none.
     pub fn of(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name, in parentheses, may hold anything; the fields after it are numbers. The state is field 3.
-        let start_time = stat.rsplit_once(')')?.1.split_whitespace().nth(22 - 3)?.parse().ok()?;
-        Some(Self { pid, start_time })
+        Some(Self { pid, start_time: start_time(&stat)? })
     }
 
     /// The process behind `pidfd`, whose id is `pid`; `None` where it has ended.
@@ -164,6 +162,12 @@ impl Init {
     pub fn exists(self) -> bool {
         Self::of(self.pid) == Some(self)
     }
+}
+
+/// When the process of a `/proc/PID/stat` was started (proc_pid_stat(5)).
+pub(super) fn start_time(stat: &str) -> Option<u64> {
+    // The name, in parentheses, may hold anything; the fields after it are numbers. The state is field 3.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(22 - 3)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    path::Path,
+    path::{Component, Path, PathBuf},
 };
 
 use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxIdMapping, Mount, Process, Spec};
@@ -64,8 +64,21 @@ fn on_the_node(id: u32, mappings: Option<&[LinuxIdMapping]>) -> Option<u32> {
 
 fn hidden(mount: &Mount) -> bool {
     let by_type = mount.typ().as_deref().is_some_and(|kind| HIDDEN_FROM_MODULES.contains(&kind));
-    let below_hidden = ["/proc", "/sys"].iter().any(|top| mount.destination().starts_with(top));
-    by_type || below_hidden
+    let place = plain(mount.destination());
+    by_type || ["/proc", "/sys"].iter().any(|top| place.starts_with(top))
+}
+
+/// Where `path` is in the container as long as no link is on it: absolute, without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => drop(plain.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    plain
 }
 
 /// Says what a spec leaves unsaid where libcontainer's reading of that is not runc's.
@@ -150,6 +163,14 @@ mod tests {
             !destinations.iter().any(|path| path.starts_with("/proc") || path.starts_with("/sys")),
             "{destinations:?}"
         );
+    }
+
+    #[test]
+    fn no_spelling_of_a_place_shows_proc_and_sys() {
+        for place in ["/proc/a", "/dev/../proc", "/a/./../sys/b", "proc", "//sys"] {
+            let mount = oci_spec::runtime::MountBuilder::default().destination(place).typ("bind").source("/proc");
+            assert!(hidden(&mount.build().unwrap()), "{place}");
+        }
     }
 
     #[test]

@@ -9,9 +9,13 @@ mod core_dump;
 mod diagnostics;
 mod dynamic_linker;
 mod entry;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod loader;
 mod names;
 mod native_library;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod observe;
 mod plugins;
 mod program;
 mod sections;

@@ -216,7 +216,7 @@ impl Program {
 ///
 /// # Safety
 /// The instance must be alive, and none of its code may run while the result is used.
-unsafe fn memories<'a>(instance: *const ffi::WasmEdge_ModuleInstanceContext) -> Vec<&'a [u8]> {
+pub unsafe fn memories<'a>(instance: *const ffi::WasmEdge_ModuleInstanceContext) -> Vec<&'a [u8]> {
     // SAFETY: the caller's promise; the list of names is filled up to the length given.
     unsafe {
         let count = ffi::WasmEdge_ModuleInstanceListMemoryLength(instance);

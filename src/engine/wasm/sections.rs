@@ -3,6 +3,8 @@
 //! Format: WebAssembly core specification, "Binary Format", section "Modules"; components: the component model's
 //! `Binary.md`.
 
+use super::config::PAGE;
+
 /// The custom section in which WasmEdge keeps native code.
 const NATIVE_CODE_SECTION: &[u8] = b"wasmedge";
 
@@ -10,6 +12,10 @@ const NATIVE_CODE_SECTION: &[u8] = b"wasmedge";
 const CUSTOM: u8 = 0;
 const MEMORY: u8 = 5;
 const CODE: u8 = 10;
+
+/// Bits of a memory's flags: it has a maximum, its addresses have 64 bits.
+const BOUNDED: u8 = 1;
+const WIDE: u8 = 4;
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,21 +50,27 @@ pub fn carries_native_code(module: &[u8]) -> bool {
     sections(module).any(|(id, body)| id == CUSTOM && custom_section_name(body) == Some(NATIVE_CODE_SECTION))
 }
 
-/// Whether a module defines a memory with 64-bit addresses: bit 2 of its limits' flags.
+/// Whether a module defines a memory with 64-bit addresses.
 pub fn has_64_bit_memory(module: &[u8]) -> bool {
-    let memories = sections(module).find(|(id, _)| *id == MEMORY).and_then(|(_, body)| leb128(body));
-    memories.is_some_and(|(count, limits)| count > 0 && limits.first().is_some_and(|flags| flags & 4 != 0))
+    memories(module).any(|(flags, _)| flags & WIDE != 0)
 }
 
-/// Bytes of linear memory that a module has from the start, in the first memory that it defines itself.
+/// Bytes of linear memory that a module has from the start, in all memories that it defines itself.
 pub fn initial_memory(module: &[u8]) -> u64 {
-    let initial_pages = || {
-        let (_, body) = sections(module).find(|(id, _)| *id == MEMORY)?;
-        let (count, limits) = leb128(body)?;
-        let (_flags, pages) = limits.split_first().filter(|_| count > 0)?;
-        Some(leb128(pages)?.0 as u64)
-    };
-    initial_pages().unwrap_or(0) * 64 * 1024
+    memories(module).fold(0, |sum, (_, pages)| sum.saturating_add(pages.saturating_mul(PAGE)))
+}
+
+/// Flags and initial pages of the memories that a module defines, up to where they can be read.
+fn memories(module: &[u8]) -> impl Iterator<Item = (u8, u64)> {
+    let memories = sections(module).find(|(id, _)| *id == MEMORY).and_then(|(_, body)| leb128(body));
+    let (mut left, mut rest) = memories.unwrap_or_default();
+    std::iter::from_fn(move || {
+        left = left.checked_sub(1)?;
+        let (&flags, limits) = rest.split_first()?;
+        let (pages, behind) = leb128_of(limits, 10)?;
+        rest = if flags & BOUNDED == 0 { behind } else { leb128_of(behind, 10)?.1 };
+        Some((flags, pages))
+    })
 }
 
 /// Bytes of the code section: what a compiler works on.
@@ -85,11 +97,18 @@ fn custom_section_name(section: &[u8]) -> Option<&[u8]> {
 
 /// Reads an unsigned 32-bit LEB128 number.
 fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (value, rest) = leb128_of(bytes, 5)?;
+    Some((u32::try_from(value).ok()? as usize, rest))
+}
+
+/// Reads an unsigned LEB128 number of at most `most` bytes; one that does not fit 64 bits is none.
+fn leb128_of(bytes: &[u8], most: usize) -> Option<(u64, &[u8])> {
     let mut value: u64 = 0;
-    for (index, byte) in bytes.iter().take(5).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * index);
+    for (index, byte) in bytes.iter().take(most).enumerate() {
+        let bits = u64::from(byte & 0x7f);
+        value |= bits.checked_shl(7 * index as u32).filter(|shifted| shifted >> (7 * index) == bits)?;
         if byte & 0x80 == 0 {
-            return Some((usize::try_from(value).ok()?, &bytes[index + 1..]));
+            return Some((value, &bytes[index + 1..]));
         }
     }
     None
@@ -136,6 +155,14 @@ mod tests {
         assert_eq!(initial_memory(&with_section(5, b"\x01\x01\x80\x01\x80\x02")), 128 * 65_536);
         assert_eq!(initial_memory(&with_section(5, b"\x00")), 0);
         assert_eq!(initial_memory(HEADER), 0);
+    }
+
+    #[test]
+    fn all_memories_of_a_module_count() {
+        let module = with_section(5, b"\x03\x00\x01\x01\x02\x03\x05\x81\x80\x80\x80\x80\x01\xff\xff\xff\xff\xff\x02");
+        assert_eq!(initial_memory(&module), (1 + 2 + 1 + (1 << 42)) * 65_536);
+        assert!(has_64_bit_memory(&module));
+        assert!(!has_64_bit_memory(&with_section(5, b"\x02\x00\x01\x00\x01")));
     }
 
     #[test]
