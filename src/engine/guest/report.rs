@@ -12,7 +12,7 @@ use std::{
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::{Deserialize, Serialize};
-use wasmedge_shim_protocol::{Failure, Reply};
+use wasmedge_shim_protocol::{Failure, Reply, cut};
 
 /// What a worker, and the container processes it makes, tell the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ impl Reporter {
 
     /// Sends a cause. A host that is gone has nobody left to tell.
     pub fn cause(&self, text: &str, plain: bool) {
-        self.send(&Report::<()>::Cause { text: one_line(text), plain }, &[]);
+        self.send(&Report::<()>::Cause { text: cut(one_line(text)), plain }, &[]);
     }
 
     /// Sends the outcome and the file descriptors that go with it.

@@ -13,11 +13,18 @@ use nix::{
         signal::{SigSet, SigmaskHow, Signal, sigprocmask},
         socket::{AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair},
     },
-    unistd::{ForkResult, Pid, fork, getpid, getppid, setpgid},
+    unistd::{Pid, getpid, getppid, setpgid},
 };
-use wasmedge_shim_protocol::{Failure, MAX_FDS, Outcome, Reply};
+use wasmedge_shim_protocol::{ContainerKey, Failure, MAX_FDS, Outcome, Pidfd, Reply};
 
-use crate::guest::{Finished, Report, Reporter, capture_errors};
+use super::{
+    confine::Confinement,
+    fork::{Forked, fork_into},
+};
+use crate::{
+    guest::{Finished, Report, Reporter, capture_errors},
+    journal, sandbox,
+};
 
 /// Largest report, in bytes.
 const MAX_REPORT: usize = 64 * 1024;
@@ -26,32 +33,42 @@ const MAX_REPORT: usize = 64 * 1024;
 pub struct Worker {
     /// Its process id, which is also its process group's.
     pub pid: Pid,
+    /// Its descriptor.
+    pub pidfd: Pidfd,
+    /// When it was made, in clock ticks since boot, as in `/proc/PID/stat`: what it makes is not older.
+    pub started: u64,
     socket: OwnedFd,
     plain_cause: Option<String>,
     traced_cause: Option<String>,
 }
 
 impl Worker {
-    /// Forks a worker that does `job` with no other descriptors than its standard ones, those in `keep` and the
-    /// report socket: the host's own connections must not stay open in containers.
-    pub fn spawn(keep: &[BorrowedFd<'_>], job: impl FnOnce(Reporter) -> Finished) -> io::Result<Self> {
+    /// Forks a worker that does `job` for the container `key`, confined, with no other descriptors than its standard
+    /// ones, those in `keep` and the report socket: the host's own connections must not stay open in containers.
+    pub fn spawn(
+        key: &ContainerKey,
+        confinement: &Confinement,
+        keep: &[BorrowedFd<'_>],
+        job: impl FnOnce(Reporter) -> Finished,
+    ) -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        let host = getpid();
+        let (host, started) = (getpid(), ticks_since_boot()?);
         // SAFETY: the host has a single thread, so the child may do whatever it could do itself.
-        match unsafe { fork()? } {
-            ForkResult::Parent { child } => {
-                Ok(Self { pid: child, socket: ours, plain_cause: None, traced_cause: None })
+        match unsafe { fork_into(confinement.unified())? } {
+            Forked::Parent { child, pidfd } => {
+                Ok(Self { pid: child, pidfd, started, socket: ours, plain_cause: None, traced_cause: None })
             }
-            ForkResult::Child => {
+            Forked::Child => {
+                journal::about(key);
                 let reporter = Reporter::new(&theirs);
                 let mut kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
                 kept.push(theirs.as_raw_fd());
-                let finished =
-                    prepare(host, &kept).map_err(|error| Failure::internal(error.to_string())).and_then(|()| {
-                        capture_errors(reporter);
-                        job(reporter)
-                    });
+                let prepared = confinement.enter().and_then(|()| prepare(host, &kept));
+                let finished = prepared.map_err(|error| Failure::internal(error.to_string())).and_then(|()| {
+                    capture_errors(reporter);
+                    job(reporter)
+                });
                 match finished {
                     Ok((reply, fds)) => reporter.done(Ok::<_, Failure>(reply), &fds),
                     Err(failure) => reporter.done(Err::<Reply, _>(failure), &[]),
@@ -60,6 +77,12 @@ impl Worker {
                 unsafe { libc::_exit(0) }
             }
         }
+    }
+
+    /// Whether it waits for a compiler at the moment.
+    pub fn waits_for_compiler(&self) -> bool {
+        let name = std::fs::read(format!("/proc/{}/comm", self.pid)).unwrap_or_default();
+        name.trim_ascii_end() == sandbox::WAITS_FOR_COMPILER.to_bytes()
     }
 
     /// The socket on which the worker reports.
@@ -115,6 +138,16 @@ impl Worker {
             (None, _) => failure,
         })
     }
+}
+
+/// The time since boot in the unit of `/proc/PID/stat`, rounded down as there.
+pub fn ticks_since_boot() -> io::Result<u64> {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes one structure.
+    Errno::result(unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) })?;
+    // SAFETY: takes and gives integers.
+    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    Ok((now.tv_sec * per_second + now.tv_nsec * per_second / 1_000_000_000).unsigned_abs())
 }
 
 /// Makes the fork a process of its own: its own group, so that what it makes can be found if it dies; signals as

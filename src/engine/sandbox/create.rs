@@ -3,14 +3,14 @@
 use std::{
     fs::{self, File},
     io,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, anyhow};
 use libcontainer::{container::builder::ContainerBuilder, syscall::syscall::SyscallType};
 use oci_spec::runtime::{Process, Spec};
-use wasmedge_shim_protocol::{Create, Created, Failure, FailureKind, Location, Reply};
+use wasmedge_shim_protocol::{Create, Created, Failure, FailureKind, Location, Pidfd, Reply};
 
 use super::{
     artifact, by_hand, cgroup,
@@ -125,13 +125,15 @@ fn build(
         by_hand::after(by_hand, pid)?;
     }
     let created = Reply::Created(Created { pid: pid.unsigned_abs(), cgroups: record.cgroups, late_hooks });
+    let pidfd = Pidfd::open(pid).and_then(|pidfd| pidfd.as_fd().try_clone_to_owned());
+    let pidfd = pidfd.with_context(|| format!("the container's init, process {pid}, has ended"))?;
     let master = console.map(|console| console.master(&spec, owner)).transpose()?;
     propagation::set(&spec, pid)?;
     if native.is_some() {
         native_code::hide(pid)?;
     }
     drop(code);
-    Ok((created, master.into_iter().collect()))
+    Ok((created, std::iter::once(pidfd).chain(master).collect()))
 }
 
 /// The module to run, if it is one. What is not in the root filesystem may be in the image.

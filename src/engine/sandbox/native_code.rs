@@ -20,7 +20,7 @@ use nix::{
 use oci_spec::runtime::{MountBuilder, Spec};
 use wasmedge_shim_protocol::{Aot, AotPolicy, Location, Optimization, Pidfd};
 
-use super::{mounts::detached::DetachedMount, namespaces};
+use super::{mounts::detached::DetachedMount, namespaces, waiting::while_compiling};
 use crate::{
     aot::{self, InUse, Key, Layers, Store},
     guest::Native,
@@ -80,7 +80,9 @@ pub fn obtain(
         Ok(module)
     };
     let store = Store::new(location, u64::from(aot.cache_mib) << 20);
-    aot::obtain(&store, aot, &key, &read).map_err(|cause| missing(&cause))
+    let obtain = || aot::obtain(&store, aot, &key, &read);
+    let obtained = if aot.policy == AotPolicy::Tiered { obtain() } else { while_compiling(obtain) };
+    obtained.map_err(|cause| missing(&cause))
 }
 
 /// Lets the container that is made from `spec` have the native code `file`, which must live until it is made. Where it has no `/dev` of
