@@ -11,11 +11,12 @@ mod files;
 pub mod fuzz;
 mod guest;
 mod host;
+mod journal;
 mod run;
 mod sandbox;
 mod wasm;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
@@ -38,14 +39,15 @@ Usage:
   wasmedge-engine cache warm [-O 0|1|2|3|s|z] [--namespace NAME] [--address SOCKET] FILE|IMAGE...
                                  compiles modules before the first container needs them: that of a file, or those of
                                  an image in containerd's namespace (default; Kubernetes' is k8s.io, Docker's moby)
-  wasmedge-engine host --socket PATH [--engine PATH]
-                                 serves the shims of this node; started by them
+  wasmedge-engine host --socket PATH [--engine PATH] [--patience SECONDS]
+                                 serves the shims of this node; started by them; ends its workers for requests that
+                                 take longer than that (120), for deletions and updates half of it
   wasmedge-engine --version | --help
 ";
 
 /// The program: reads the command line and does what it says.
 pub fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    journal::begin();
     match dispatch() {
         Ok(code) => code,
         Err(error) => {
@@ -79,10 +81,12 @@ fn dispatch() -> Result<ExitCode> {
 
 fn host_command(mut parser: Parser) -> Result<ExitCode> {
     let (mut socket, mut engine) = (None::<PathBuf>, std::env::current_exe()?);
+    let mut patience = host::PATIENCE;
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("socket") => socket = Some(parser.value()?.into()),
             Arg::Long("engine") => engine = parser.value()?.into(),
+            Arg::Long("patience") => patience = Duration::from_secs(parser.value()?.parse()?),
             other => return Err(other.unexpected().into()),
         }
     }
@@ -97,6 +101,6 @@ fn host_command(mut parser: Parser) -> Result<ExitCode> {
     {
         log::warn!("the engine host stays in its starter's cgroup: {error}");
     }
-    host::serve(location, &socket, &engine)?;
+    host::serve(location, &socket, &engine, patience)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// How modules get native code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Aot {
     /// Whether, and whether to wait for it.
     pub policy: AotPolicy,

@@ -20,7 +20,7 @@ mod proposals;
 pub use aot::{Aot, AotPolicy, Optimization};
 pub use channel::{Channel, MAX_FDS, MAX_MESSAGE, check_hello};
 pub use engine::Engine;
-pub use error::{Error, Failure, FailureKind, Result};
+pub use error::{Error, Failure, FailureKind, MAX_TEXT, Result, cut};
 pub use location::{Location, ensure_private_dir};
 pub use message::{
     ContainerKey, Create, Created, Deleted, Exec, Exit, ExitStatus, FromHost, Hello, Outcome, Reply, Request,

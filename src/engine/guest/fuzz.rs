@@ -90,7 +90,7 @@ pub fn preopens(data: &[u8]) {
 /// What a worker may have sent: it is understood, and means the same when it is passed on, or it is not.
 pub fn reports(data: &[u8]) {
     let line = report::one_line(&String::from_utf8_lossy(data));
-    assert!(line.len() <= report::MAX_TEXT && !line.chars().any(char::is_control), "{line:?}");
+    assert!(line.len() <= wasmedge_shim_protocol::MAX_TEXT && !line.chars().any(char::is_control), "{line:?}");
     let Ok(outcome) = postcard::from_bytes::<Outcome>(data) else { return };
     let again = postcard::to_stdvec(&outcome).unwrap();
     assert_eq!(postcard::from_bytes::<Outcome>(&again).unwrap(), outcome);

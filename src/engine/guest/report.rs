@@ -19,13 +19,11 @@ use nix::{
     errno::Errno,
     sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair},
 };
-use wasmedge_shim_protocol::{Failure, Reply};
+use wasmedge_shim_protocol::{Failure, MAX_TEXT, Reply, cut};
 
 /// What a worker brings forth: a reply and the file descriptors that go with it.
 pub type Finished = Result<(Reply, Vec<OwnedFd>), Failure>;
 
-/// Longest cause, in bytes; what is longer is cut.
-pub(super) const MAX_TEXT: usize = 4096;
 /// Most causes that are taken from one process.
 const MAX_CAUSES: usize = 64;
 
@@ -78,21 +76,8 @@ pub(super) fn one_line(text: &str) -> String {
         for character in word.chars() {
             if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
         }
-        if line.len() > MAX_TEXT {
-            break;
-        }
     }
     cut(line)
-}
-
-/// `text`, with its end cut off and a word of that where it is too long.
-fn cut(mut text: String) -> String {
-    const MARK: &str = "… (cut)";
-    if text.len() > MAX_TEXT {
-        text.truncate(text.floor_char_boundary(MAX_TEXT - MARK.len()));
-        text.push_str(MARK);
-    }
-    text
 }
 
 /// Two ends of a socket for causes: a worker's, and that of the processes that it makes.
@@ -196,7 +181,7 @@ mod tests {
     fn a_cause_is_one_line_of_bounded_length_that_no_terminal_obeys() {
         assert_eq!(one_line("a\nb\t\u{1b}[31mc\r"), "a b \\u{1b}[31mc");
         let long = one_line(&"é".repeat(100_000));
-        assert!(long.len() <= MAX_TEXT && long.ends_with("é… (cut)"), "{}", long.len());
+        assert!(long.len() <= MAX_TEXT && long.ends_with("é… (200000 bytes in all)"), "{}", long.len());
         assert_eq!(one_line(&"x".repeat(MAX_TEXT)).len(), MAX_TEXT);
     }
 }

@@ -16,14 +16,21 @@ use nix::{
             socketpair,
         },
     },
-    unistd::{ForkResult, Pid, fork, getpid, getppid, setpgid},
+    unistd::{Pid, getpid, getppid, setpgid},
 };
-use wasmedge_shim_protocol::{Failure, MAX_FDS, Outcome};
+use wasmedge_shim_protocol::{ContainerKey, Failure, MAX_FDS, Outcome, Pidfd};
 
-use crate::guest::{
-    Finished,
-    descriptors::{close_all_but, set_report},
-    report,
+use super::{
+    confine::Confinement,
+    fork::{Forked, fork_into},
+};
+use crate::{
+    guest::{
+        Finished,
+        descriptors::{close_all_but, set_report},
+        report,
+    },
+    journal, sandbox,
 };
 
 /// Largest report, in bytes.
@@ -33,28 +40,38 @@ const MAX_REPORT: usize = 64 * 1024;
 pub struct Worker {
     /// Its process id, which is also its process group's.
     pub pid: Pid,
+    /// Its descriptor.
+    pub pidfd: Pidfd,
+    /// When it was made, in clock ticks since boot, as in `/proc/PID/stat`: what it makes is not older.
+    pub started: u64,
     socket: OwnedFd,
 }
 
 impl Worker {
-    /// Forks a worker that does `job` with no other descriptors than its standard ones, those in `keep` and the
-    /// report socket: the host's own connections must not stay open in containers.
-    pub fn spawn(keep: &[BorrowedFd<'_>], job: impl FnOnce() -> Finished) -> io::Result<Self> {
+    /// Forks a worker that does `job` for the container `key`, confined, with no other descriptors than its standard
+    /// ones, those in `keep` and the report socket: the host's own connections must not stay open in containers.
+    pub fn spawn(
+        key: &ContainerKey,
+        confinement: &Confinement,
+        keep: &[BorrowedFd<'_>],
+        job: impl FnOnce() -> Finished,
+    ) -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        let host = getpid();
+        let (host, started) = (getpid(), ticks_since_boot()?);
         // SAFETY: the host has a single thread, so the child may do whatever it could do itself.
-        match unsafe { fork()? } {
-            ForkResult::Parent { child } => Ok(Self { pid: child, socket: ours }),
-            ForkResult::Child => {
+        match unsafe { fork_into(confinement.unified())? } {
+            Forked::Parent { child, pidfd } => Ok(Self { pid: child, pidfd, started, socket: ours }),
+            Forked::Child => {
+                journal::about(key);
                 set_report(&theirs);
                 let mut kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
                 kept.push(theirs.as_raw_fd());
-                let finished =
-                    prepare(host, &kept).map_err(|error| Failure::internal(error.to_string())).and_then(|()| {
-                        report::capture_errors();
-                        job()
-                    });
+                let prepared = confinement.enter().and_then(|()| prepare(host, &kept));
+                let finished = prepared.map_err(|error| Failure::internal(error.to_string())).and_then(|()| {
+                    report::capture_errors();
+                    job()
+                });
                 match finished {
                     Ok((reply, fds)) => send(&theirs, &Ok(reply), &fds),
                     Err(failure) => send(&theirs, &Err(report::explain(failure)), &[]),
@@ -63,6 +80,12 @@ impl Worker {
                 unsafe { libc::_exit(0) }
             }
         }
+    }
+
+    /// Whether it waits for a compiler at the moment.
+    pub fn waits_for_compiler(&self) -> bool {
+        let name = std::fs::read(format!("/proc/{}/comm", self.pid)).unwrap_or_default();
+        name.trim_ascii_end() == sandbox::WAITS_FOR_COMPILER.to_bytes()
     }
 
     /// The socket on which the worker reports.
@@ -112,6 +135,16 @@ fn send(socket: &OwnedFd, outcome: &Outcome, fds: &[OwnedFd]) {
     let rights = [ControlMessage::ScmRights(&raw)];
     let control = if raw.is_empty() { &[][..] } else { &rights[..] };
     let _ = sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(&bytes)], control, MsgFlags::MSG_NOSIGNAL, None);
+}
+
+/// The time since boot in the unit of `/proc/PID/stat`, rounded down as there.
+pub fn ticks_since_boot() -> io::Result<u64> {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes one structure.
+    Errno::result(unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) })?;
+    // SAFETY: takes and gives integers.
+    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    Ok((now.tv_sec * per_second + now.tv_nsec * per_second / 1_000_000_000).unsigned_abs())
 }
 
 /// Makes the fork a process of its own: its own group, so that what it makes can be found if it dies; signals as

@@ -44,7 +44,8 @@ const MAX_DESCRIPTION: u64 = 16 << 20;
 /// Names the cause; nothing of the program runs then.
 pub fn exec(location: &Location, request: &Exec, process: OwnedFd, stdio: [OwnedFd; 3]) -> Finished {
     let state = State::new(location, &request.key);
-    let Some((record, init)) = state.load().and_then(|record| record.init.map(|init| (record, init))) else {
+    let record = state.record().map_err(|error| Failure::internal(format!("{error:#}")))?;
+    let Some((record, init)) = record.and_then(|record| record.init.map(|init| (record, init))) else {
         return Err(Failure::new(FailureKind::NotFound, format!("container {} not found", request.key)));
     };
     let ended = || Failure::new(FailureKind::FailedPrecondition, format!("container {} has ended", request.key));

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use wasmedge_shim_protocol::{Aot, AotPolicy, Location, Optimization};
 
-use super::mounts::detached::DetachedMount;
+use super::{mounts::detached::DetachedMount, waiting::while_compiling};
 use crate::{
     aot::{self, InUse, Key, Layers, Store},
     files,
@@ -71,7 +71,9 @@ pub fn obtain(
         files::read(&file, files::MAX_MODULE)
     };
     let store = Store::new(location, u64::from(aot.cache_mib) << 20);
-    aot::obtain(&store, aot, &key, &read).map_err(|cause| missing(&cause))
+    let obtain = || aot::obtain(&store, aot, &key, &read);
+    let obtained = if aot.policy == AotPolicy::Tiered { obtain() } else { while_compiling(obtain) };
+    obtained.map_err(|cause| missing(&cause))
 }
 
 /// Native code that a process of a container can be given.

@@ -4,6 +4,7 @@ mod compiler;
 mod devices;
 mod escapes;
 mod exec;
+mod host;
 mod images;
 mod memory;
 mod process;
