@@ -150,7 +150,7 @@ pub fn limits(spec: &Spec) -> Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oci_spec::runtime::{LinuxIdMappingBuilder, LinuxMemoryBuilder, LinuxResourcesBuilder, UserBuilder};
+    use oci_spec::runtime::{LinuxIdMappingBuilder, LinuxMemoryBuilder, LinuxResourcesBuilder};
 
     #[test]
     fn a_module_does_not_see_proc_and_sys_but_keeps_its_other_mounts() {
