@@ -5,7 +5,10 @@
 //! The order is that of libcontainer's init: what needs privileges comes before the user is changed; the filter of a
 //! process that may gain privileges has to be loaded with them, the other one as late as possible.
 
-use std::os::fd::{OwnedFd, RawFd};
+use std::{
+    io::Read,
+    os::fd::{OwnedFd, RawFd},
+};
 
 use caps::CapSet;
 use libcontainer::{capabilities::drop_privileges, seccomp::initialize_seccomp, syscall::syscall::create_syscall};
@@ -22,12 +25,9 @@ use oci_spec::runtime::{LinuxSeccomp, Process};
 use super::{
     console,
     entrypoint::{Entrypoint, resolve},
+    hidden::hidden_mounts,
     ready::{Ready, Sandbox},
 };
-
-/// Filesystems that show a guest the node or itself. `/proc/self/mem` would let a module write to the engine around
-/// it; none of them is of use to WASI.
-pub const HIDDEN_FROM_MODULES: [&str; 5] = ["proc", "sysfs", "cgroup", "cgroup2", "mqueue"];
 
 /// `CLOSE_RANGE_CLOEXEC` (linux/close_range.h).
 const CLOSE_ON_EXEC: libc::c_uint = 1 << 2;
@@ -40,7 +40,7 @@ pub struct Tenant {
     pub seccomp: Option<LinuxSeccomp>,
     /// How modules are run here.
     pub sandbox: Sandbox,
-    /// The container was made for a module: without what is [`HIDDEN_FROM_MODULES`].
+    /// The container was made for a module: without what is [`super::HIDDEN_FROM_MODULES`].
     pub for_module: bool,
     /// Its standard streams; `None` asks for a terminal.
     pub stdio: Option<[OwnedFd; 3]>,
@@ -126,24 +126,14 @@ fn hide_from_module(process: &Process, proc: RawFd) -> Result<bool, String> {
     let proc = unsafe { std::os::fd::BorrowedFd::borrow_raw(proc) };
     let mountinfo = openat(proc, "self/mountinfo", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(|errno| failed("mounts", errno))?;
-    let mountinfo = std::io::read_to_string(std::fs::File::from(mountinfo)).map_err(|error| error.to_string())?;
+    let mut text = Vec::new();
+    std::fs::File::from(mountinfo).read_to_end(&mut text).map_err(|error| error.to_string())?;
     // What is mounted later lies above what was there before.
-    for path in hidden_mounts(&mountinfo).into_iter().rev() {
-        umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).map_err(|errno| failed(path, errno))?;
+    for path in hidden_mounts(&text).into_iter().rev() {
+        let unmounted = umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
+        unmounted.map_err(|errno| failed(&path.display().to_string(), errno))?;
     }
     Ok(true)
-}
-
-/// Mount points in a mountinfo file (proc_pid_mountinfo(5)) that a module must not see.
-fn hidden_mounts(mountinfo: &str) -> Vec<&str> {
-    let hidden = |line: &str| -> Option<bool> {
-        let (left, right) = line.split_once(" - ")?;
-        let path = left.split(' ').nth(4)?;
-        let below = ["/proc", "/sys"].iter().any(|top| std::path::Path::new(path).starts_with(top));
-        Some(below || HIDDEN_FROM_MODULES.contains(&right.split(' ').next()?))
-    };
-    let lines = mountinfo.lines().filter(|line| hidden(line) == Some(true));
-    lines.filter_map(|line| line.split(' ').nth(4)).collect()
 }
 
 /// Groups, then user; the capabilities stay until they are dropped to what the program may have.
@@ -184,23 +174,5 @@ fn enter_directory(process: &Process, entered: nix::Result<()>) -> Result<(), St
     match getcwd() {
         Ok(path) if path.is_absolute() => Ok(()),
         _ => Err(format!("the working directory {} is outside of the container", cwd.display())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mounts_that_show_the_node_are_hidden_from_modules() {
-        let mountinfo = "\
-600 500 0:50 / / rw - overlay overlay rw
-601 600 0:51 / /proc rw - proc proc rw
-602 600 0:52 / /dev rw - tmpfs tmpfs rw
-603 602 0:53 / /dev/mqueue rw - mqueue mqueue rw
-604 601 0:52 /null /proc/kcore rw - tmpfs tmpfs rw
-605 600 8:1 /x /etc/hosts rw - ext4 /dev/vda rw
-606 600 0:54 / /mnt/p rw - proc proc rw";
-        assert_eq!(hidden_mounts(mountinfo), ["/proc", "/dev/mqueue", "/proc/kcore", "/mnt/p"]);
     }
 }

@@ -13,12 +13,12 @@ use oci_spec::runtime::{Process, Spec};
 use wasmedge_shim_protocol::{Create, Created, Failure, FailureKind, Location, Reply};
 
 use super::{
-    artifact, by_hand, cgroup,
+    artifact, by_hand, cgroup, check,
     console::ConsoleSocket,
     delete, devices, hooks,
     launch::{self, Making},
     lookup::{self, Program},
-    mounts::{propagation, rootfs, staging},
+    mounts::{destinations, hidden, propagation, rootfs, staging},
     namespaces, native_code, plugins, settings,
     state::{Init, Record, State},
     translate, userns,
@@ -56,6 +56,8 @@ fn build(
     reporter: Reporter,
 ) -> Result<(Reply, Vec<OwnedFd>)> {
     let mut spec = load_spec(&request.bundle)?;
+    check::clean_cgroup_path(&mut spec, request.options.systemd_cgroup);
+    check::spec(&spec, request.options.systemd_cgroup)?;
     let late_hooks = spec.hooks().as_ref().is_some_and(hooks::late);
     let mut record = Record {
         bundle: request.bundle.clone(),
@@ -72,6 +74,7 @@ fn build(
     let config = request.bundle.join("config.json");
     let root = spec.root().as_ref().with_context(|| format!("{}: the spec has no root", config.display()))?;
     let root = root.path().clone();
+    destinations::check_root(&root)?;
     make_working_directory(&spec, &root)?;
     let owner = translate::user_on_the_node(&spec);
     give_to_user(owner, &stdio)?;
@@ -83,14 +86,20 @@ fn build(
     record.aot = native_code::wanted(&request.options.aot, spec.annotations().as_ref())?;
     record.settings = settings::wanted(&request.options, spec.annotations().as_ref())?;
     let (mut module, mut native, mut code) = (None, None, None);
-    if let Some(file) = find_module(location, state, request, &mut spec, &root)? {
+    let found = find_module(location, state, request, &mut spec, &root)?;
+    let tree = destinations::settle(&mut spec, &root)?;
+    if let Some(file) = found {
         record.layers = Layers::for_file(&file, &request.rootfs, &root);
         let features = record.settings.features();
         code = native_code::obtain(location, &record.aot, features, file, record.layers.as_ref())?;
         plugins::load(&record.settings.plugins)?;
         module = Some(translate::for_module(&mut spec));
+        hidden::hide(&mut spec, &request.bundle)?;
         native = code.as_ref().map_or(Ok(None), |code| native_code::show(&mut spec, code, &record.aot))?;
     }
+    let read_only = destinations::ReadOnly::take(&mut spec);
+    let devices = devices::take(&mut spec, &tree)?;
+    devices.make_in_root(&root)?;
     cgroup::mount::replace(&mut spec).context("cannot prepare the cgroup mount")?;
     let limits = translate::limits(&spec);
     (record.module, record.memory) = (module.is_some(), limits.memory);
@@ -120,13 +129,14 @@ fn build(
     record.cgroups = cgroups;
     state.save(&record)?;
     cgroup::resources::apply(&left, &record.cgroups)?;
-    devices::name_core(pid)?;
     if let Some(by_hand) = &module {
         by_hand::after(by_hand, pid)?;
     }
     let created = Reply::Created(Created { pid: pid.unsigned_abs(), cgroups: record.cgroups, late_hooks });
     let master = console.map(|console| console.master(&spec, owner)).transpose()?;
     propagation::set(&spec, pid)?;
+    devices.finish(pid)?;
+    read_only.finish(pid)?;
     if native.is_some() {
         native_code::hide(pid)?;
     }

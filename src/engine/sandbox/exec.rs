@@ -17,7 +17,7 @@ use wasmedge_shim_protocol::{Exec, Failure, FailureKind, Location, Reply};
 
 use super::{
     cgroup::Birth,
-    handover, lookup, namespaces, native_code, plugins,
+    check, handover, lookup, namespaces, native_code, plugins,
     sibling::{self, Sibling},
     state::{Init, Record, State},
     translate,
@@ -62,6 +62,7 @@ fn start(
     let path = record.bundle.join("config.json");
     let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let spec: Spec = serde_json::from_slice(&text).with_context(|| format!("{} is no spec", path.display()))?;
+    check::process(&process)?;
     inherit(&mut process, &spec);
     translate::spell_out_capabilities(&mut process);
     let proc = File::open("/proc").context("cannot open /proc")?;

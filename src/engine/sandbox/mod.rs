@@ -4,6 +4,8 @@
 mod artifact;
 mod by_hand;
 mod cgroup;
+mod check;
+mod child;
 mod console;
 mod create;
 mod delete;

@@ -5,8 +5,10 @@ use std::{
     path::Path,
 };
 
+use nix::unistd::{Gid, Uid};
 use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxIdMapping, Mount, Process, Spec};
 
+use super::mounts::destinations::is_bind;
 use crate::{guest::HIDDEN_FROM_MODULES, wasm::Limits};
 
 /// What libcontainer would need `/proc` in the container for, and is therefore done without it.
@@ -51,6 +53,15 @@ pub fn user_on_the_node(spec: &Spec) -> u32 {
     let uid = spec.process().as_ref().map_or(0, |process| process.user().uid());
     let mappings = spec.linux().as_ref().and_then(|linux| linux.uid_mappings().as_deref());
     on_the_node(uid, mappings).unwrap_or(uid)
+}
+
+/// The node's numbers of a user and a group of the container.
+pub fn owner_on_the_node(spec: &Spec, uid: u32, gid: u32) -> (Uid, Gid) {
+    let linux = spec.linux().as_ref();
+    let users = linux.and_then(|linux| linux.uid_mappings().as_deref());
+    let groups = linux.and_then(|linux| linux.gid_mappings().as_deref());
+    let (uid, gid) = (on_the_node(uid, users).unwrap_or(uid), on_the_node(gid, groups).unwrap_or(gid));
+    (Uid::from_raw(uid), Gid::from_raw(gid))
 }
 
 /// The node's number of a user or group of the container; `None` where its user namespace does not have it.
@@ -118,12 +129,19 @@ const CAPABILITY_SETS: [(Get, Set); 5] = [
     (LinuxCapabilities::ambient, LinuxCapabilities::set_ambient),
 ];
 
-/// Names the root filesystem absolutely, since libcontainer gets its bundle from another directory.
+/// Names the root filesystem and the sources of bind mounts absolutely, since libcontainer gets its bundle from another
+/// directory.
 pub fn absolute_root(spec: &mut Spec, bundle: &Path) {
     if let Some(root) = spec.root_mut() {
         let absolute = bundle.join(root.path());
         root.set_path(absolute);
     }
+    let mut mounts = spec.mounts().clone().unwrap_or_default();
+    for mount in mounts.iter_mut().filter(|mount| is_bind(mount)) {
+        let source = mount.source().as_ref().map(|source| bundle.join(source));
+        mount.set_source(source);
+    }
+    spec.set_mounts(Some(mounts));
 }
 
 /// Adds `HOME` where the environment has none, from the container's own `passwd` file (passwd(5)). libcontainer would

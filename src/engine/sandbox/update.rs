@@ -18,6 +18,7 @@ use super::{
         files::{self, Change},
         systemd,
     },
+    check,
     state::{Init, Record, State},
 };
 use crate::wasm::Limits;
@@ -33,6 +34,8 @@ pub fn update(location: &Location, request: &Update) -> Result<Reply, Failure> {
     };
     let resources: LinuxResources = serde_json::from_slice(&request.resources)
         .map_err(|error| Failure::new(FailureKind::InvalidArgument, format!("the new resources: {error}")))?;
+    check::resources(&resources, files::is_v2(&record.cgroups))
+        .map_err(|error| Failure::new(FailureKind::InvalidArgument, error.to_string()))?;
     apply(&state, record, &request.key.id, &resources)
         .map(|()| Reply::Updated)
         .map_err(|error| Failure::internal(format!("{error:#}")))
