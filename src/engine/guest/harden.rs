@@ -1,15 +1,16 @@
 //! What execve would do for a new program, done by hand for a module, which no execve ever runs.
 //!
 //! The order matters: the descriptors go first, as one of them may be a door to the host; the profile is changed while
-//! it still may; the capabilities go before `no_new_privs`, which is for good; the filter comes last, since it forbids
-//! the system calls of all the others.
+//! it still may; the capabilities go before `no_new_privs`, which is for good; the filters come last, since they
+//! forbid the system calls of all the others: that of the container, then ours, which the other one lets be loaded.
 
 use std::{io, os::fd::RawFd};
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::{fcntl::OFlag, sys::stat::Mode};
+use oci_spec::runtime::LinuxSeccomp;
 
-use super::{memory, seccomp, signals};
+use super::{memory, profile, seccomp, signals};
 
 /// Capabilities that a WASI guest can make use of: it has files and sockets and nothing else. File access as root to
 /// a volume that belongs to another user works with these as it does under runc.
@@ -26,6 +27,8 @@ pub struct Hardening<'a> {
     pub plugins: bool,
     /// A descriptor of a proc filesystem, closed in the end.
     pub proc: RawFd,
+    /// The container's seccomp profile, amended for a module.
+    pub profile: Option<&'a LinuxSeccomp>,
 }
 
 /// Makes this process fit to run a module.
@@ -33,7 +36,7 @@ pub struct Hardening<'a> {
 /// # Errors
 /// Names the step. The caller must not run the module then.
 pub fn harden(hardening: &Hardening<'_>) -> Result<(), String> {
-    let Hardening { apparmor_profile, pages, plugins, proc } = *hardening;
+    let Hardening { apparmor_profile, pages, plugins, proc, profile } = *hardening;
     if let Some(profile) = apparmor_profile {
         change_profile(profile, proc).map_err(|error| format!("AppArmor profile \"{profile}\": {error}"))?;
     }
@@ -45,6 +48,7 @@ pub fn harden(hardening: &Hardening<'_>) -> Result<(), String> {
     reduce_capabilities().map_err(|error| format!("capabilities: {error}"))?;
     set_flag(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(|error| format!("no_new_privs: {error}"))?;
     set_flag(libc::PR_SET_DUMPABLE, 0).map_err(|error| format!("dumpable: {error}"))?;
+    profile.map_or(Ok(()), profile::load)?;
     if plugins { seccomp::install_with_threads() } else { seccomp::install() }
 }
 

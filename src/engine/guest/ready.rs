@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{LinuxSeccomp, Process};
 
 use super::{
     console, core_dump,
@@ -28,6 +28,8 @@ pub struct Sandbox {
     pub limits: Limits,
     /// AppArmor profile for a module; a Linux process gets its own with its execve.
     pub apparmor_profile: Option<String>,
+    /// The container's seccomp profile, where it is loaded last.
+    pub seccomp: Option<LinuxSeccomp>,
     /// A descriptor of the node's `/proc`, closed before the program runs.
     pub proc: RawFd,
     /// The module's native code.
@@ -98,6 +100,7 @@ impl Sandbox {
         File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|error| error.to_string())?;
         let bounds = |error: std::io::Error| format!("memory limit: {error}");
         let inherited = memory::in_use(self.proc).map_err(bounds)?;
+        memory::check_room(inherited, bytes.len() as u64)?;
         let program = match &self.native {
             Some(native) => self.load_native(native, &bytes, invocation)?,
             None => self.load_plain(&bytes, invocation)?,
@@ -124,7 +127,7 @@ impl Sandbox {
     pub fn run(&self, ready: Ready, env: &[String]) -> String {
         match ready {
             Ready::Wasm { program, world } => self.run_module(*program, &world),
-            Ready::Linux { path, args } => native::exec(&path, &args, env),
+            Ready::Linux { path, args } => native::exec(&path, &args, env, self.seccomp.as_ref()),
         }
     }
 
@@ -181,6 +184,7 @@ impl Sandbox {
             pages: self.settings.memory_pages,
             plugins: !plugins.names.is_empty(),
             proc: self.proc,
+            profile: self.seccomp.as_ref(),
         })?;
         for (name, value) in plugins.env.iter().filter(|_| !plugins.names.is_empty()) {
             // SAFETY: the process has one thread. Hardening has removed it with the engine's own.

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     aot::Layers,
-    guest::{Finished, GuestExecutor, Reporter, Sandbox},
+    guest::{Finished, GuestExecutor, Reporter, Sandbox, take_seccomp_profile},
 };
 
 /// Creates the container that `request` describes. `stdio` are its standard streams.
@@ -105,6 +105,7 @@ fn build(
     (record.module, record.memory) = (module.is_some(), limits.memory);
     let sandbox = Sandbox {
         limits,
+        seccomp: take_seccomp_profile(&mut spec, module.is_some()),
         apparmor_profile: module.as_ref().and_then(|by_hand| by_hand.apparmor_profile.clone()),
         proc: proc.as_raw_fd(),
         native: native.clone(),

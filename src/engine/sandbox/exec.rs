@@ -23,7 +23,7 @@ use super::{
     translate,
 };
 use crate::{
-    guest::{EXEC_FAILED, Finished, Sandbox, Tenant, become_program, exit_now},
+    guest::{EXEC_FAILED, Finished, Sandbox, SeccompProfile, Tenant, become_program, exit_now},
     wasm::Limits,
 };
 
@@ -66,7 +66,10 @@ fn start(
     inherit(&mut process, &spec);
     translate::spell_out_capabilities(&mut process);
     let proc = File::open("/proc").context("cannot open /proc")?;
-    let native = match lookup::module(&process, &|path| lookup::open_in(init.pid, path)) {
+    let module = lookup::module(&process, &|path| lookup::open_in(init.pid, path));
+    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
+    let seccomp = SeccompProfile::new(seccomp, &process, module.is_some());
+    let native = match module {
         Some(file) => {
             plugins::load(&record.settings.plugins)?;
             native_code::obtain(location, &record.aot, record.settings.features(), file, record.layers.as_ref())?
@@ -76,6 +79,7 @@ fn start(
     let native = native.map(|file| native_code::Detached::new(&file, &record.aot)).transpose()?;
     let mut sandbox = Sandbox {
         limits: Limits { memory: record.memory, ..Limits::default() },
+        seccomp: seccomp.late,
         apparmor_profile: process.apparmor_profile().clone().filter(|profile| !profile.is_empty()),
         proc: proc.as_raw_fd(),
         native: None,
@@ -87,8 +91,7 @@ fn start(
     translate::set_home(&mut process, &passwd().unwrap_or_default());
     let shown = native.map(native_code::Detached::show).transpose()?.flatten();
     sandbox.native = shown.as_ref().map(|shown| shown.native.clone());
-    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
-    spawn(Tenant { process, seccomp, sandbox, for_module: record.module, stdio }, &birth)
+    spawn(Tenant { process, seccomp: seccomp.early, sandbox, for_module: record.module, stdio }, &birth)
 }
 
 /// What runc takes from the container where the process has nothing of its own.

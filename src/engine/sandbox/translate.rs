@@ -82,10 +82,14 @@ fn hidden(mount: &Mount) -> bool {
 /// Says what a spec leaves unsaid where libcontainer's reading of that is not runc's.
 ///
 /// A set of capabilities that is not given is empty (libcontainer leaves the process what it has: `--cap-drop ALL`
-/// comes as `"capabilities": {}`). The root mount is not tied to the node's, unless a mount asks for such a tie.
+/// comes as `"capabilities": {}`). What says that privileges may be gained says nothing (libcontainer takes it for the
+/// contrary when it loads the seccomp profile, `process/init/process.rs`). The root mount is not tied to the node's, unless a mount asks for such a tie.
 pub fn spell_out(spec: &mut Spec) {
     if let Some(process) = spec.process_mut() {
         spell_out_capabilities(process);
+        if process.no_new_privileges() == Some(false) {
+            process.set_no_new_privileges(None);
+        }
     }
     let tied = |mount: &Mount| {
         mount

@@ -83,26 +83,27 @@ fn runs_module(pid: i32) -> bool {
 /// Moves the bound on a module's memory by as much as its limit has moved.
 fn rebound(process: Init, before: &Limits, after: &Limits) -> Result<()> {
     let old = limit_of(process.pid, None)?;
-    if old == RLIM_INFINITY {
+    if old.rlim_cur == RLIM_INFINITY {
         return Ok(());
     }
-    let new = old.saturating_sub(before.data()).saturating_add(after.data());
+    // The hard limit is what the container was given for itself.
+    let moved = old.rlim_cur.saturating_sub(before.data()).saturating_add(after.data());
+    let new = libc::rlimit { rlim_cur: moved.min(old.rlim_max), ..old };
     become_user_of(process.pid)?;
-    limit_of(process.pid, Some(new))?;
+    limit_of(process.pid, Some(&new))?;
     // Back, for the next one.
     setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0))?;
     setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0))?;
     Ok(())
 }
 
-/// Reads the soft limit on a process's private memory, after setting it.
-fn limit_of(pid: i32, new: Option<u64>) -> io::Result<u64> {
-    let new = new.map(|bytes| libc::rlimit { rlim_cur: bytes, rlim_max: RLIM_INFINITY });
-    let new = new.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+/// Reads the limits on a process's private memory, and sets `new` ones.
+fn limit_of(pid: i32, new: Option<&libc::rlimit>) -> io::Result<libc::rlimit> {
+    let new = new.map_or(std::ptr::null(), std::ptr::from_ref);
     let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: reads and writes one structure each.
     match unsafe { libc::prlimit(pid, libc::RLIMIT_DATA, new, &raw mut old) } {
-        0 => Ok(old.rlim_cur),
+        0 => Ok(old),
         _ => Err(io::Error::last_os_error()),
     }
 }
