@@ -19,7 +19,7 @@ use wasmedge_shim_protocol::{Exec, Failure, FailureKind, Location, Reply};
 
 use super::{
     cgroup::Birth,
-    handover, home, lookup,
+    check, handover, home, lookup,
     namespaces::Container,
     native_code::{self, NativeCode},
     place::proc_for,
@@ -29,7 +29,8 @@ use super::{
 };
 use crate::{
     guest::{
-        EXEC_FAILED, Finished, Sandbox, Tenant, become_program, descriptors::close_all_but, exit_now, hide_from_module,
+        EXEC_FAILED, Finished, Sandbox, SeccompProfile, Tenant, become_program, descriptors::close_all_but, exit_now,
+        hide_from_module,
     },
     wasm::Limits,
 };
@@ -71,6 +72,7 @@ fn run(
     // containerd's own: ours lacks what is done by hand.
     let spec = plan::load(&record.bundle.join("config.json"))?;
     let mut process = parse(process)?;
+    check::process(&process)?;
     inherit(&mut process, &spec);
     translate::spell_out_capabilities(&mut process);
 
@@ -89,8 +91,11 @@ fn run(
     };
     let apparmor_profile = process.apparmor_profile().clone().filter(|profile| !profile.is_empty());
     let proc = proc_for(apparmor_profile.as_deref())?;
+    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
+    let seccomp = SeccompProfile::new(seccomp, &process, for_module);
     let sandbox = Sandbox {
         for_module,
+        seccomp: seccomp.late,
         limits: Limits { memory: record.memory, ..Limits::default() },
         apparmor_profile,
         proc: proc.as_ref().map(AsRawFd::as_raw_fd),
@@ -99,11 +104,14 @@ fn run(
         settings: record.settings.clone(),
     };
     let hidden = for_module && !record.module;
-    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
     let oom_score = spec.process().as_ref().and_then(Process::oom_score_adj);
     let birth = Birth::beside(&record.cgroups, container.pid()).context("cannot enter the container's cgroup")?;
     ensure!(!container.has_ended(), "it has ended");
-    spawn(Making { tenant: Tenant { process, seccomp, sandbox, stdio }, hidden, oom_score }, container, &birth)
+    spawn(
+        Making { tenant: Tenant { process, seccomp: seccomp.early, sandbox, stdio }, hidden, oom_score },
+        container,
+        &birth,
+    )
 }
 
 fn parse(file: OwnedFd) -> Result<Process> {

@@ -16,6 +16,7 @@ use wasmedge_shim_protocol::{Create, Location};
 use super::{
     artifact, home,
     lookup::{self, Program},
+    mounts::destinations,
     native_code::{self, NativeCode},
     plan::{Plan, process_of},
     plugins,
@@ -43,6 +44,7 @@ impl Workload {
     /// # Errors
     /// Names the file, the layer or the plugin.
     pub fn find(location: &Location, state: &State, request: &Create, plan: &mut Plan) -> Result<Self> {
+        destinations::check_root(&plan.root)?;
         let root = Root::new(&plan.root).with_context(|| format!("cannot use the root {}", plan.root.display()))?;
         make_working_directory(&plan.spec, &root)?;
         let spec = plan.spec.clone();
