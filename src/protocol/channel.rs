@@ -17,7 +17,7 @@ use nix::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, FromHost, Hello, PROTOCOL_VERSION, Result, ToHost, check_peer};
+use crate::{Error, FromHost, Hello, PROTOCOL_VERSION, Result, ToHost, check_peer, wipe};
 
 /// Largest message, in bytes. A root filesystem of 128 layers takes about 20 kB.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -117,7 +117,10 @@ impl Channel {
         if size == 0 {
             return Ok(None);
         }
-        Ok(Some((postcard::from_bytes(&buffer[..size])?, fds)))
+        let message = postcard::from_bytes(&buffer[..size]);
+        // What is freed stays in the host's memory, of which every container has a copy.
+        wipe(&mut buffer[..size]);
+        Ok(Some((message?, fds)))
     }
 
     fn recv_packet(&self, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>, MsgFlags)> {

@@ -16,6 +16,7 @@ mod peer;
 mod pidfd;
 mod plugins;
 mod proposals;
+mod secret;
 
 pub use aot::{Aot, AotPolicy, Optimization};
 pub use channel::{Channel, MAX_FDS, MAX_MESSAGE, check_hello};
@@ -30,6 +31,7 @@ pub use peer::{Peer, check_peer};
 pub use pidfd::{Pidfd, exit_code};
 pub use plugins::Plugins;
 pub use proposals::{Proposal, Proposals, UnknownProposal};
+pub use secret::{Secret, wipe};
 
 /// Version of the messages. Two ends with different versions do not talk to each other.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;

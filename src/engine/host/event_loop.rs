@@ -19,6 +19,7 @@ impl Host {
     /// Serves until told to end, or until it is idle and its binary has been replaced.
     pub fn run(mut self) -> Result<()> {
         while !self.stopping && !self.is_outlived() {
+            self.renew_if_due();
             let mut events = [EpollEvent::empty(); 32];
             let count = match self.epoll.wait(&mut events, self.patience()) {
                 Ok(count) => count,

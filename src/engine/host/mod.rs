@@ -9,6 +9,7 @@ mod containers;
 mod event_loop;
 mod job;
 mod programs;
+mod renew;
 mod requests;
 mod seal;
 mod state;
@@ -51,6 +52,9 @@ pub fn serve(location: Location, socket: &Path, engine: &Path) -> Result<()> {
 }
 
 fn listen(socket: &Path) -> Result<OwnedFd> {
+    if let Some(listener) = renew::inherited_listener() {
+        return Ok(listener);
+    }
     // Whoever starts a host holds a lock and has found nobody listening: a socket that is there is a dead host's.
     let _ = fs::remove_file(socket);
     Channel::listen(socket).with_context(|| format!("cannot listen on {}", socket.display()))

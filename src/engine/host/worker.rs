@@ -44,6 +44,7 @@ impl Worker {
                 Ok(Self { pid: child, socket: ours, plain_cause: None, traced_cause: None })
             }
             ForkResult::Child => {
+                super::renew::change_canary();
                 let reporter = Reporter::new(&theirs);
                 let mut kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
                 kept.push(theirs.as_raw_fd());

@@ -86,7 +86,8 @@ fn build(
     if let Some(file) = find_module(location, state, request, &mut spec, &root)? {
         record.layers = Layers::for_file(&file, &request.rootfs, &root);
         let features = record.settings.features();
-        code = native_code::obtain(location, &record.aot, features, file, record.layers.as_ref())?;
+        let asker = native_code::Asker::init(&request.key, spec.annotations().as_ref());
+        code = native_code::obtain(location, &asker, &record.aot, features, file, record.layers.as_ref())?;
         plugins::load(&record.settings.plugins)?;
         module = Some(translate::for_module(&mut spec));
         native = code.as_ref().map_or(Ok(None), |code| native_code::show(&mut spec, code, &record.aot))?;

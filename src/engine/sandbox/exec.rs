@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use libcontainer::syscall::syscall::create_syscall;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use oci_spec::runtime::{Process, Spec};
-use wasmedge_shim_protocol::{Exec, Failure, FailureKind, Location, Reply};
+use wasmedge_shim_protocol::{ContainerKey, Exec, Failure, FailureKind, Location, Reply};
 
 use super::{
     cgroup::Birth,
@@ -41,7 +41,7 @@ pub fn exec(location: &Location, request: &Exec, process: OwnedFd, stdio: [Owned
         return Err(Failure::new(FailureKind::FailedPrecondition, cause));
     }
     let stdio = (!request.terminal).then_some(stdio);
-    let started = parse(process).and_then(|process| start(location, &record, init, process, stdio));
+    let started = parse(process).and_then(|process| start(location, &request.key, &record, init, process, stdio));
     started.map_err(|error| Failure::internal(format!("{error:#}")))
 }
 
@@ -53,6 +53,7 @@ fn parse(file: OwnedFd) -> Result<Process> {
 
 fn start(
     location: &Location,
+    key: &ContainerKey,
     record: &Record,
     init: Init,
     mut process: Process,
@@ -68,7 +69,9 @@ fn start(
     let native = match lookup::module(&process, &|path| lookup::open_in(init.pid, path)) {
         Some(file) => {
             plugins::load(&record.settings.plugins)?;
-            native_code::obtain(location, &record.aot, record.settings.features(), file, record.layers.as_ref())?
+            let asker = native_code::Asker::program(key, spec.annotations().as_ref());
+            let features = record.settings.features();
+            native_code::obtain(location, &asker, &record.aot, features, file, record.layers.as_ref())?
         }
         None => None,
     };
