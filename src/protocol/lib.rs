@@ -17,6 +17,7 @@ mod peer;
 mod pidfd;
 mod plugins;
 mod proposals;
+mod secret;
 
 pub use aot::{Aot, AotPolicy, Optimization};
 pub use channel::{Channel, MAX_FDS, MAX_MESSAGE, Received};
@@ -32,3 +33,4 @@ pub use peer::{Peer, check_peer};
 pub use pidfd::{Pidfd, exit_code};
 pub use plugins::Plugins;
 pub use proposals::{Proposal, Proposals, UnknownProposal};
+pub use secret::{Secret, wipe};

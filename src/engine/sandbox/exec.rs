@@ -15,13 +15,13 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use libcontainer::syscall::syscall::create_syscall;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use oci_spec::runtime::{Process, Spec};
-use wasmedge_shim_protocol::{Exec, Failure, FailureKind, Location, Reply};
+use wasmedge_shim_protocol::{ContainerKey, Exec, Failure, FailureKind, Location, Reply};
 
 use super::{
     cgroup::Birth,
     check, handover, home, lookup,
     namespaces::Container,
-    native_code::{self, NativeCode},
+    native_code::{self, Asker, NativeCode},
     place::proc_for,
     plan, plugins, sibling,
     state::{Record, State},
@@ -56,7 +56,7 @@ pub fn exec(location: &Location, request: &Exec, process: OwnedFd, stdio: [Owned
         Err(error) => return Err(Failure::internal(format!("cannot use container {}: {error}", request.key))),
     };
     let stdio = (!request.terminal).then_some(stdio);
-    run(location, &record, &container, process, stdio).map_err(|error| match container.has_ended() {
+    run(location, &request.key, &record, &container, process, stdio).map_err(|error| match container.has_ended() {
         true => ended(),
         false => Failure::internal(format!("{error:#}")),
     })
@@ -64,6 +64,7 @@ pub fn exec(location: &Location, request: &Exec, process: OwnedFd, stdio: [Owned
 
 fn run(
     location: &Location,
+    key: &ContainerKey,
     record: &Record,
     container: &Container,
     process: OwnedFd,
@@ -83,7 +84,8 @@ fn run(
     let code = match module {
         Some(file) => {
             let features = record.settings.features();
-            let entry = native_code::obtain(location, &record.aot, features, file, record.layers.as_ref())?;
+            let asker = Asker::program(key, spec.annotations().as_ref());
+            let entry = native_code::obtain(location, &asker, &record.aot, features, file, record.layers.as_ref())?;
             plugins::load(&record.settings.plugins)?;
             entry.map(|entry| NativeCode::new(entry, &record.aot)).transpose()?.flatten()
         }

@@ -17,7 +17,7 @@ use super::{
     artifact, home,
     lookup::{self, Program},
     mounts::destinations,
-    native_code::{self, NativeCode},
+    native_code::{self, Asker, NativeCode},
     plan::{Plan, process_of},
     plugins,
     state::State,
@@ -54,7 +54,8 @@ impl Workload {
         let Some(file) = find_module(location, state, request, &mut plan.spec, &root)? else { return Ok(Self::Linux) };
         let layers = Layers::for_file(&file, &request.rootfs, &plan.root);
         let features = plan.settings.features();
-        let entry = native_code::obtain(location, &plan.aot, features, file, layers.as_ref())?;
+        let asker = Asker::init(&request.key, plan.spec.annotations().as_ref());
+        let entry = native_code::obtain(location, &asker, &plan.aot, features, file, layers.as_ref())?;
         let code = entry.map(|entry| NativeCode::new(entry, &plan.aot)).transpose()?.flatten();
         // Into this process, from the node's files: those that it makes have them too.
         plugins::load(&plan.settings.plugins)?;

@@ -1,5 +1,6 @@
 //! The security rules, each broken once on purpose or looked at in a live container.
 
+mod cell;
 mod compiler;
 mod devices;
 mod escapes;
@@ -11,3 +12,4 @@ mod memory;
 mod process;
 mod sockets;
 mod spec;
+mod zygote;
