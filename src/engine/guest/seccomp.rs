@@ -377,11 +377,18 @@ mod tests {
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), 0) }), 0);
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_tgkill, 1, 1, 0) }), libc::EPERM);
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_kill, 1, 0) }), libc::EPERM);
-        for command in [libc::F_SETOWN, libc::F_SETSIG, 15 /* F_SETOWN_EX */, libc::F_SETLEASE, libc::F_NOTIFY] {
+        for command in
+            [libc::F_SETOWN, 10 /* F_SETSIG */, 15 /* F_SETOWN_EX */, libc::F_SETLEASE, libc::F_NOTIFY]
+        {
             assert!(!COMMANDS.contains(&command));
         }
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_fcntl, 0, libc::F_SETOWN, 1) }), libc::EPERM);
-        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_fcntl, 0, libc::F_SETSIG, 9) }), libc::EPERM);
+        assert_eq!(
+            errno_of(|| unsafe {
+                libc::syscall(libc::SYS_fcntl, 0, 10 /* F_SETSIG */, 9)
+            }),
+            libc::EPERM
+        );
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_fcntl, 1, libc::F_GETFL) }), 0);
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_prlimit64, 1, libc::RLIMIT_DATA, 0, 0) }), libc::EPERM);
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_prlimit64, 0, libc::RLIMIT_DATA, 0, 0) }), 0);
