@@ -19,7 +19,7 @@ use nix::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, FromHost, Hello, Peer, Result, ToHost, check_hello, check_peer};
+use crate::{Error, FromHost, Hello, Peer, Result, ToHost, check_hello, check_peer, wipe};
 
 /// Largest message, in bytes. A root filesystem of 128 layers takes about 20 kB.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -143,7 +143,10 @@ impl Channel {
             // Which ones came is not known, and whoever goes without them needs the room.
             fds.clear();
         }
-        Ok(Some(Received { message: postcard::from_bytes(&buffer[..size])?, fds, fds_lost }))
+        let message = postcard::from_bytes(&buffer[..size]);
+        // What is freed stays in the host's memory, of which every container has a copy.
+        wipe(&mut buffer[..size]);
+        Ok(Some(Received { message: message?, fds, fds_lost }))
     }
 
     /// By hand, as nix hands out no descriptors at all, and leaves them open, where there was no room for all of them.

@@ -4,13 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::Versions;
 
-/// Longest text of a failure, in bytes; what is longer is cut. Two of them and their frame are far from
-/// [`crate::MAX_MESSAGE`].
-const MAX_TEXT: usize = 4096;
-
-/// What stands where a text was cut.
-const CUT: &str = " … (cut)";
-
 /// Shorthand for this crate's results.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -85,7 +78,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of `kind` that says `message`, or as much of it as there is room for.
+    /// A failure of `kind` that says `message`, which is [`cut`].
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self { kind, message: cut(message.into()) }
     }
@@ -96,12 +89,17 @@ impl Failure {
     }
 }
 
-/// The text itself or, if it is too long to be sent, its beginning with a mark that it was cut.
+/// Longest text for people that is passed on, in bytes. A message has room for a few of them.
+pub const MAX_TEXT: usize = 4096;
+
+/// A text that is passed on, whole or, with a mark, up to [`MAX_TEXT`].
 pub fn cut(mut text: String) -> String {
     if text.len() > MAX_TEXT {
-        let end = (0..=MAX_TEXT - CUT.len()).rev().find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or_default());
-        text.push_str(CUT);
+        let mark = format!("… ({} bytes in all)", text.len());
+        let room = MAX_TEXT - mark.len();
+        let end = (0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+        text.truncate(end);
+        text.push_str(&mark);
     }
     text
 }
@@ -110,15 +108,16 @@ pub fn cut(mut text: String) -> String {
 mod tests {
     use super::*;
 
+    // Regression test for N3: a cause of 100 kB was lost, and with it all others.
     #[test]
-    fn a_text_of_any_length_fits_and_says_that_it_was_cut() {
-        let short = "x".repeat(MAX_TEXT);
-        assert_eq!(Failure::internal(short.clone()).message, short);
-        // Whatever stands where it is cut.
-        for begin in ["", "x", "xx"] {
-            let message = Failure::internal(format!("{begin}{}", "€".repeat(MAX_TEXT))).message;
-            assert!(message.len() <= MAX_TEXT && message.len() > MAX_TEXT - 4, "{}", message.len());
-            assert!(message.starts_with(&format!("{begin}€")) && message.ends_with("€ … (cut)"), "{message}");
+    fn a_long_text_is_cut_where_a_letter_ends_and_says_so() {
+        assert_eq!(cut("short".into()), "short");
+        let exact = "x".repeat(MAX_TEXT);
+        assert_eq!(cut(exact.clone()), exact);
+        for letter in ["x", "é", "€", "😀"] {
+            let long = Failure::internal(letter.repeat(100_000)).message;
+            assert!(long.len() <= MAX_TEXT && long.len() > MAX_TEXT - 8, "{}", long.len());
+            assert!(long.ends_with(&format!("… ({} bytes in all)", 100_000 * letter.len())), "{letter}");
         }
     }
 }

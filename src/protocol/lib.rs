@@ -17,11 +17,12 @@ mod peer;
 mod pidfd;
 mod plugins;
 mod proposals;
+mod secret;
 
 pub use aot::{Aot, AotPolicy, Optimization};
 pub use channel::{Channel, MAX_FDS, MAX_MESSAGE, Received};
 pub use engine::Engine;
-pub use error::{Error, Failure, FailureKind, Result, cut};
+pub use error::{Error, Failure, FailureKind, MAX_TEXT, Result, cut};
 pub use hello::{Hello, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, Versions, check_hello};
 pub use location::{Location, ensure_private_dir};
 pub use message::{
@@ -32,3 +33,4 @@ pub use peer::{Peer, check_peer};
 pub use pidfd::{Pidfd, exit_code};
 pub use plugins::Plugins;
 pub use proposals::{Proposal, Proposals, UnknownProposal};
+pub use secret::{Secret, wipe};

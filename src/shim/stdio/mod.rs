@@ -1,6 +1,8 @@
 //! A process's standard streams: pipes or a terminal, copied from and to what containerd names.
 
 mod fifo;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod logger;
 mod uri;
 
