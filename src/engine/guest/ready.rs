@@ -96,11 +96,13 @@ impl Sandbox {
     }
 
     fn load(&self, path: &Path, invocation: &Invocation) -> Result<Program, String> {
-        let mut bytes = Vec::new();
-        File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|error| error.to_string())?;
+        let told = |error: std::io::Error| error.to_string();
         let bounds = |error: std::io::Error| format!("memory limit: {error}");
+        let mut file = File::open(path).map_err(told)?;
         let inherited = memory::in_use(self.proc).map_err(bounds)?;
-        memory::check_room(inherited, bytes.len() as u64)?;
+        memory::check_room(inherited, file.metadata().map_err(told)?.len())?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(told)?;
         let program = match &self.native {
             Some(native) => self.load_native(native, &bytes, invocation)?,
             None => self.load_plain(&bytes, invocation)?,

@@ -137,10 +137,10 @@ fn build(
     let master = console.map(|console| console.master(&spec, owner)).transpose()?;
     propagation::set(&spec, pid)?;
     devices.finish(pid)?;
-    read_only.finish(pid)?;
     if native.is_some() {
         native_code::hide(pid)?;
     }
+    read_only.finish(pid)?;
     drop(code);
     Ok((created, master.into_iter().collect()))
 }
