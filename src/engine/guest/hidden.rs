@@ -2,11 +2,25 @@
 
 use std::{
     ffi::OsString,
-    os::{fd::AsFd, unix::ffi::OsStringExt},
+    fs::File,
+    io::Read,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::ffi::OsStringExt,
+    },
     path::{Path, PathBuf},
 };
 
-use nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs};
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, openat},
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, unshare},
+    sys::{
+        stat::Mode,
+        statfs::{FsType, PROC_SUPER_MAGIC, fstatfs},
+    },
+};
 
 /// Filesystems that show a guest the node or itself. `/proc/self/mem` would let a module write to the engine around
 /// it; none of them is of use to WASI.
@@ -16,6 +30,27 @@ pub const HIDDEN_FROM_MODULES: [&str; 5] = ["proc", "sysfs", "cgroup", "cgroup2"
 const MAGIC: [FsType; 5] =
     [PROC_SUPER_MAGIC, FsType(0x6265_6572), FsType(0x0027_e0eb), FsType(0x6367_7270), FsType(0x1980_0202)];
 
+/// Takes it out of this process's sight, in a mount namespace of its own. `proc` is the node's `/proc`.
+///
+/// # Errors
+/// Names what cannot be hidden.
+pub fn hide_from_module(proc: BorrowedFd<'_>) -> Result<(), String> {
+    let failed = |what: &str, errno: Errno| format!("cannot hide {what} from a module: {}", errno.desc());
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| failed("mounts", errno))?;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .map_err(|errno| failed("mounts", errno))?;
+    let mountinfo = openat(proc, "self/mountinfo", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(|errno| failed("mounts", errno))?;
+    let mut text = Vec::new();
+    File::from(mountinfo).read_to_end(&mut text).map_err(|error| error.to_string())?;
+    // What is mounted later lies above what was there before.
+    for path in hidden_mounts(&text).into_iter().rev() {
+        let unmounted = umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
+        unmounted.map_err(|errno| failed(&path.display().to_string(), errno))?;
+    }
+    Ok(())
+}
+
 /// Whether an open file, or what is only open for a look, is in such a filesystem.
 pub fn is_hidden(file: impl AsFd) -> bool {
     fstatfs(file).is_ok_and(|found| MAGIC.contains(&found.filesystem_type()))
@@ -23,7 +58,7 @@ pub fn is_hidden(file: impl AsFd) -> bool {
 
 /// Where in the container that this process is in a module must see nothing, by a mountinfo file
 /// (proc_pid_mountinfo(5)), in the order of mounting.
-pub fn hidden_mounts(mountinfo: &[u8]) -> Vec<PathBuf> {
+fn hidden_mounts(mountinfo: &[u8]) -> Vec<PathBuf> {
     let below = |path: &Path| ["/proc", "/sys"].iter().any(|top| path.starts_with(top));
     mounts(mountinfo).filter(|(path, hidden)| *hidden || below(path)).map(|(path, _)| path).collect()
 }

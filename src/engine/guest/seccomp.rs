@@ -146,6 +146,23 @@ const IOCTLS: [u64; 4] = [libc::FIONREAD, libc::FIONBIO, libc::TCGETS, libc::TIO
 /// Address families: the guest's own, and what glibc's resolver uses (nscd's socket, a routing query).
 const FAMILIES: [libc::c_int; 4] = [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK];
 
+/// What a process needs that reads a module, beyond what the module needs: memory for code and for bounds, the timer of its
+/// limit, the steps of the final hardening.
+const WHILE_LOADING: &[libc::c_long] = &[
+    libc::SYS_mmap,
+    libc::SYS_mprotect,
+    libc::SYS_prlimit64,
+    libc::SYS_setrlimit,
+    libc::SYS_setitimer,
+    libc::SYS_prctl,
+    libc::SYS_seccomp,
+    libc::SYS_close_range,
+];
+
+/// What it does not do.
+const ABROAD: &[libc::c_long] =
+    &[libc::SYS_socket, libc::SYS_bind, libc::SYS_listen, libc::SYS_connect, libc::SYS_tgkill, libc::SYS_sendmmsg];
+
 /// What fcntl(2) is used for. Not to have signals sent (`F_SETOWN`, `F_SETSIG`): in a pid namespace that a pod shares
 /// they would reach others.
 const COMMANDS: [libc::c_int; 6] =
@@ -168,12 +185,21 @@ const THREAD: u64 = (libc::CLONE_VM
 
 /// Compiles the filter, once; children of this process inherit the result.
 pub fn prepare() -> Result<(), String> {
-    program().map(drop)
+    program().and(for_loading()).map(drop)
 }
 
 /// Installs the filter in this thread. It cannot be removed.
 pub fn install() -> Result<(), String> {
     apply(program()?)
+}
+
+/// Installs the filter for a process that reads a module and is not to run it yet: it may also map code, bound its own memory,
+/// set a timer and load the final filter, and it makes no connections.
+pub fn install_for_loading(threads: bool) -> Result<(), String> {
+    if threads {
+        return apply(&loading(true).map_err(|error| error.to_string())?);
+    }
+    apply(for_loading()?)
 }
 
 /// The same for a process with plugins, which may start threads.
@@ -189,6 +215,11 @@ fn apply(filter: &BpfProgram) -> Result<(), String> {
     seccompiler::apply_filter(&filter).map_err(|error| format!("seccomp filter for modules: {error}"))
 }
 
+fn for_loading() -> Result<&'static BpfProgram, String> {
+    static FILTER: OnceLock<Result<BpfProgram, String>> = OnceLock::new();
+    FILTER.get_or_init(|| loading(false).map_err(|error| error.to_string())).as_ref().map_err(Clone::clone)
+}
+
 fn program() -> Result<&'static BpfProgram, String> {
     FILTER.get_or_init(|| compile().map_err(|error| error.to_string())).as_ref().map_err(Clone::clone)
 }
@@ -196,6 +227,19 @@ fn program() -> Result<&'static BpfProgram, String> {
 fn compile() -> Result<BpfProgram, Box<dyn std::error::Error>> {
     let eperm = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     assemble(rules()?, eperm, SeccompAction::Allow)
+}
+
+fn loading(threads: bool) -> Result<BpfProgram, Box<dyn std::error::Error>> {
+    let mut rules = rules()?;
+    for refused in ABROAD {
+        rules.remove(refused);
+    }
+    let plainly = |number: &libc::c_long| (*number, Vec::new());
+    rules.extend(WHILE_LOADING.iter().map(plainly));
+    if threads {
+        rules.extend([libc::SYS_clone, libc::SYS_clone3].iter().map(plainly));
+    }
+    assemble(rules, SeccompAction::Errno(libc::EPERM.unsigned_abs()), SeccompAction::Allow)
 }
 
 /// Two filters. The arguments of clone3 are in memory, where a filter cannot look: it seems not to exist, then glibc takes
@@ -333,11 +377,18 @@ mod tests {
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), 0) }), 0);
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_tgkill, 1, 1, 0) }), libc::EPERM);
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_kill, 1, 0) }), libc::EPERM);
-        for command in [libc::F_SETOWN, libc::F_SETSIG, 15 /* F_SETOWN_EX */, libc::F_SETLEASE, libc::F_NOTIFY] {
+        for command in
+            [libc::F_SETOWN, 10 /* F_SETSIG */, 15 /* F_SETOWN_EX */, libc::F_SETLEASE, libc::F_NOTIFY]
+        {
             assert!(!COMMANDS.contains(&command));
         }
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_fcntl, 0, libc::F_SETOWN, 1) }), libc::EPERM);
-        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_fcntl, 0, libc::F_SETSIG, 9) }), libc::EPERM);
+        assert_eq!(
+            errno_of(|| unsafe {
+                libc::syscall(libc::SYS_fcntl, 0, 10 /* F_SETSIG */, 9)
+            }),
+            libc::EPERM
+        );
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_fcntl, 1, libc::F_GETFL) }), 0);
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_prlimit64, 1, libc::RLIMIT_DATA, 0, 0) }), libc::EPERM);
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_prlimit64, 0, libc::RLIMIT_DATA, 0, 0) }), 0);

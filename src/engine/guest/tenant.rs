@@ -5,28 +5,20 @@
 //! The order is that of libcontainer's init: what needs privileges comes before the user is changed; the filter of a
 //! process that may gain privileges has to be loaded with them, the other one as late as possible.
 
-use std::{
-    io::Read,
-    os::fd::{OwnedFd, RawFd},
-};
+use std::os::fd::OwnedFd;
 
 use caps::CapSet;
 use libcontainer::{capabilities::drop_privileges, syscall::syscall::create_syscall};
 use nix::{
     errno::Errno,
-    fcntl::{OFlag, openat},
-    mount::{MntFlags, MsFlags, mount, umount2},
-    sched::{CloneFlags, unshare},
     sys::stat::Mode,
     unistd::{Gid, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getcwd, setgroups, setresgid, setresuid, setsid},
 };
 use oci_spec::runtime::{LinuxSeccomp, Process};
 
 use super::{
-    console,
-    entrypoint::{Entrypoint, resolve},
-    hidden::hidden_mounts,
-    profile,
+    apparmor::{self, When},
+    console, profile,
     ready::{Ready, Sandbox},
 };
 
@@ -39,10 +31,8 @@ pub struct Tenant {
     pub process: Process,
     /// The container's filter, where it takes privileges to load.
     pub seccomp: Option<LinuxSeccomp>,
-    /// How modules are run here.
+    /// How it is run. For a module this process sees nothing of what is [`super::HIDDEN_FROM_MODULES`].
     pub sandbox: Sandbox,
-    /// The container was made for a module: without what is [`super::HIDDEN_FROM_MODULES`].
-    pub for_module: bool,
     /// Its standard streams; `None` asks for a terminal.
     pub stdio: Option<[OwnedFd; 3]>,
 }
@@ -78,13 +68,13 @@ fn prepare(tenant: &Tenant, send_console: impl FnOnce(OwnedFd) -> Result<(), Str
         // SAFETY: takes integers.
         Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }).map_err(step("no_new_privs"))?;
     }
-    if let Some(profile) = &tenant.sandbox.apparmor_profile {
-        exec_profile(profile, tenant.sandbox.proc).map_err(step("AppArmor profile"))?;
+    if let Some(profile) = tenant.sandbox.apparmor_profile.as_ref().filter(|_| !tenant.sandbox.for_module) {
+        apparmor::set_profile(profile, When::AtExec, tenant.sandbox.proc)
+            .map_err(|error| format!("AppArmor profile \"{profile}\": {error}"))?;
     }
     if let Some(umask) = process.user().umask() {
         nix::sys::stat::umask(Mode::from_bits_truncate(umask));
     }
-    let hidden = tenant.for_module || hide_from_module(process, tenant.sandbox.proc)?;
     // Only for root there may be directories that the user cannot enter, and the other way round.
     let entered = chdir(process.cwd());
     change_user(process)?;
@@ -97,41 +87,7 @@ fn prepare(tenant: &Tenant, send_console: impl FnOnce(OwnedFd) -> Result<(), Str
     enter_directory(process, entered)?;
     // SAFETY: changes flags of descriptors only.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_ON_EXEC) };
-    tenant.sandbox.prepare(process, |program| {
-        if hidden { Ok(()) } else { Err(format!("exec: {program:?}: it has become a module meanwhile")) }
-    })
-}
-
-fn exec_profile(profile: &str, proc: RawFd) -> nix::Result<()> {
-    // SAFETY: kept open by the worker that made this process.
-    let proc = unsafe { std::os::fd::BorrowedFd::borrow_raw(proc) };
-    let open = |path: &str| openat(proc, path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty());
-    let attribute = open("self/attr/apparmor/exec").or_else(|_| open("self/attr/exec"))?;
-    nix::unistd::write(&attribute, format!("exec {profile}").as_bytes()).map(drop)
-}
-
-/// Where the program is a module, takes what it must not see out of a mount namespace of its own; whether it did.
-fn hide_from_module(process: &Process, proc: RawFd) -> Result<bool, String> {
-    let program = resolve(process, &|path| std::fs::File::open(path));
-    if !matches!(program, Ok(Entrypoint::Wasm { .. })) {
-        return Ok(false);
-    }
-    let failed = |what: &str, errno: Errno| format!("cannot hide {what} from a module: {}", errno.desc());
-    unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| failed("mounts", errno))?;
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-        .map_err(|errno| failed("mounts", errno))?;
-    // SAFETY: kept open by the worker that made this process.
-    let proc = unsafe { std::os::fd::BorrowedFd::borrow_raw(proc) };
-    let mountinfo = openat(proc, "self/mountinfo", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(|errno| failed("mounts", errno))?;
-    let mut text = Vec::new();
-    std::fs::File::from(mountinfo).read_to_end(&mut text).map_err(|error| error.to_string())?;
-    // What is mounted later lies above what was there before.
-    for path in hidden_mounts(&text).into_iter().rev() {
-        let unmounted = umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
-        unmounted.map_err(|errno| failed(&path.display().to_string(), errno))?;
-    }
-    Ok(true)
+    tenant.sandbox.prepare(process)
 }
 
 /// Groups, then user; the capabilities stay until they are dropped to what the program may have.

@@ -1,23 +1,14 @@
 //! What libcontainer does with the help of the container's `/proc`, for containers that have none.
 
-use std::{fs::File, os::fd::AsFd};
-
 use anyhow::{Context, Result, ensure};
 use nix::{
     sched::{CloneFlags, setns},
     unistd::{Gid, Uid, setgroups, setresgid, setresuid},
 };
 
-use super::{child, translate::ByHand};
+use wasmedge_shim_protocol::Pidfd;
 
-/// The namespaces that have kernel parameters, by their names in `/proc/PID/ns`. The user namespace comes last: with it
-/// the right to enter the others is lost where they are the node's.
-const NAMESPACES: [(&str, CloneFlags); 4] = [
-    ("net", CloneFlags::CLONE_NEWNET),
-    ("ipc", CloneFlags::CLONE_NEWIPC),
-    ("uts", CloneFlags::CLONE_NEWUTS),
-    ("user", CloneFlags::CLONE_NEWUSER),
-];
+use super::{child, translate::ByHand};
 
 /// Done in the worker before the container's processes are forked from it, which inherit it.
 pub fn before(by_hand: &ByHand) -> Result<()> {
@@ -34,30 +25,25 @@ pub fn check_apparmor(profile: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Done in the worker once the container's init, process `pid`, has its namespaces: a kernel parameter is that of the
-/// namespaces of whoever opens its file. `check::spec` has seen that each belongs to one of the container's own.
+/// Done in the worker once the container's init, the process behind `pidfd`, has its namespaces: a kernel parameter is that
+/// of the namespaces of whoever opens its file. `check::spec` has seen that each belongs to one of the container's own.
 ///
 /// A child of the worker does it, as there is no way back out of a user namespace.
-pub fn after(by_hand: &ByHand, pid: i32) -> Result<()> {
+pub fn after(by_hand: &ByHand, pidfd: &Pidfd) -> Result<()> {
     if by_hand.sysctl.is_empty() {
         return Ok(());
     }
-    child::run(|| set_parameters(by_hand, pid))
+    child::run(|| set_parameters(by_hand, pidfd))
 }
 
-fn set_parameters(by_hand: &ByHand, pid: i32) -> Result<()> {
-    let opened = NAMESPACES.map(|(name, kind)| {
-        let path = format!("/proc/{pid}/ns/{name}");
-        let namespace = File::open(&path).with_context(|| format!("cannot open {path}"));
-        namespace.map(|namespace| (namespace, kind, path))
-    });
-    for namespace in opened {
-        let (namespace, kind, path) = namespace?;
-        match setns(namespace.as_fd(), kind) {
-            // The one that this process is in already.
-            Err(nix::errno::Errno::EINVAL) if kind == CloneFlags::CLONE_NEWUSER => {}
-            entered => entered.with_context(|| format!("cannot enter {path}"))?,
-        }
+/// The user namespace comes last: with it the right to enter the others is lost where they are the node's.
+fn set_parameters(by_hand: &ByHand, pidfd: &Pidfd) -> Result<()> {
+    let kinds = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    setns(pidfd, kinds).context("cannot enter the container's namespaces")?;
+    match setns(pidfd, CloneFlags::CLONE_NEWUSER) {
+        // The one that this process is in already.
+        Err(nix::errno::Errno::EINVAL) => {}
+        entered => entered.context("cannot enter the container's user namespace")?,
     }
     // Parameters belong to the root of the namespace, where there is one.
     let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));

@@ -40,14 +40,13 @@ pub fn run(work: impl FnOnce() -> Result<()>) -> Result<()> {
     }
 }
 
-/// Does `work` in the mount namespace of the container with the init `pid`, where `/` is the container's root.
+/// Does `work` in the mount namespace of the process behind `pidfd`, a container's init, where `/` is the container's root.
 ///
 /// # Errors
 /// Those of `work`, as text.
-pub fn in_mounts_of(pid: i32, work: impl FnOnce() -> Result<()>) -> Result<()> {
-    let pidfd = Pidfd::open(pid)?;
+pub fn in_mounts_of(pidfd: &Pidfd, work: impl FnOnce() -> Result<()>) -> Result<()> {
     run(|| {
-        namespaces::enter_mounts(&pidfd)?;
+        namespaces::enter_mounts(pidfd)?;
         work()
     })
 }

@@ -44,8 +44,10 @@ const KNOWN: [&str; 10] = [
 pub fn wanted(options: &SandboxOptions, annotations: Option<&HashMap<String, String>>) -> Result<Settings> {
     let none = HashMap::new();
     let annotations = annotations.unwrap_or(&none);
-    for name in annotations.keys().filter(|name| name.starts_with(PREFIX) && !KNOWN.contains(&name.as_str())) {
-        log::warn!("annotation {name} is not known and ignored");
+    let unknown = |name: &&String| name.starts_with(PREFIX) && !KNOWN.contains(&name.as_str());
+    if let Some(one) = annotations.keys().filter(unknown).min() {
+        let count = annotations.keys().filter(unknown).count();
+        log::warn!("{count} annotation(s) of {PREFIX} are not known and ignored, such as {one:?}");
     }
     let SandboxOptions { engine: options, plugins, .. } = options;
     Ok(Settings {
@@ -134,7 +136,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasmedge_shim_protocol::Proposal;
+    use wasmedge_shim_protocol::{Proposal, Secret};
 
     fn with(engine: &Engine) -> SandboxOptions {
         SandboxOptions { engine: engine.clone(), ..SandboxOptions::default() }
@@ -219,7 +221,7 @@ mod tests {
         let plugins = Plugins {
             directory: "/p".into(),
             names: vec!["a".into(), "b".into()],
-            env: vec![("X".into(), "1".into())],
+            env: vec![("X".into(), Secret::new("1".into()))],
         };
         let options = SandboxOptions { plugins: plugins.clone(), ..SandboxOptions::default() };
         assert_eq!(wanted(&options, None).unwrap().plugins, plugins);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    path::Path,
+    path::{Component, Path, PathBuf},
 };
 
 use nix::unistd::{Gid, Uid};
@@ -75,8 +75,21 @@ fn on_the_node(id: u32, mappings: Option<&[LinuxIdMapping]>) -> Option<u32> {
 
 fn hidden(mount: &Mount) -> bool {
     let by_type = mount.typ().as_deref().is_some_and(|kind| HIDDEN_FROM_MODULES.contains(&kind));
-    let below_hidden = ["/proc", "/sys"].iter().any(|top| mount.destination().starts_with(top));
-    by_type || below_hidden
+    let place = plain(mount.destination());
+    by_type || ["/proc", "/sys"].iter().any(|top| place.starts_with(top))
+}
+
+/// Where `path` is in the container as long as no link is on it: absolute, without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => drop(plain.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    plain
 }
 
 /// Says what a spec leaves unsaid where libcontainer's reading of that is not runc's.
@@ -148,20 +161,6 @@ pub fn absolute_root(spec: &mut Spec, bundle: &Path) {
     spec.set_mounts(Some(mounts));
 }
 
-/// Adds `HOME` where the environment has none, from the container's own `passwd` file (passwd(5)). libcontainer would
-/// ask the C library instead, which follows the image's `nsswitch.conf` into libraries of the image.
-pub fn set_home(process: &mut Process, passwd: &str) {
-    let mut env = process.env().clone().unwrap_or_default();
-    if env.iter().any(|entry| entry.starts_with("HOME=")) {
-        return;
-    }
-    let uid = process.user().uid().to_string();
-    let entries = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let home = entries.filter(|fields| fields.get(2) == Some(&uid.as_str())).find_map(|fields| fields.get(5).copied());
-    env.push(format!("HOME={}", home.filter(|home| !home.is_empty()).unwrap_or("/")));
-    process.set_env(Some(env));
-}
-
 /// Bounds for a module from the container's resources.
 pub fn limits(spec: &Spec) -> Limits {
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
@@ -173,7 +172,7 @@ pub fn limits(spec: &Spec) -> Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oci_spec::runtime::{LinuxIdMappingBuilder, LinuxMemoryBuilder, LinuxResourcesBuilder, UserBuilder};
+    use oci_spec::runtime::{LinuxIdMappingBuilder, LinuxMemoryBuilder, LinuxResourcesBuilder};
 
     #[test]
     fn a_module_does_not_see_proc_and_sys_but_keeps_its_other_mounts() {
@@ -186,6 +185,14 @@ mod tests {
             !destinations.iter().any(|path| path.starts_with("/proc") || path.starts_with("/sys")),
             "{destinations:?}"
         );
+    }
+
+    #[test]
+    fn no_spelling_of_a_place_shows_proc_and_sys() {
+        for place in ["/proc/a", "/dev/../proc", "/a/./../sys/b", "proc", "//sys"] {
+            let mount = oci_spec::runtime::MountBuilder::default().destination(place).typ("bind").source("/proc");
+            assert!(hidden(&mount.build().unwrap()), "{place}");
+        }
     }
 
     #[test]
@@ -207,24 +214,6 @@ mod tests {
         assert_eq!(capabilities.bounding().clone().unwrap().len(), 1);
         assert_eq!(*capabilities.effective(), Some(HashSet::new()));
         assert_eq!(*capabilities.ambient(), Some(HashSet::new()));
-    }
-
-    #[test]
-    fn home_comes_from_the_containers_passwd_file_unless_it_is_set() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\napp:x:1000:1000::/srv:/bin/sh\n";
-        let home = |uid: u32, env: &[&str], passwd: &str| {
-            let mut spec = Spec::default();
-            let process = spec.process_mut().as_mut().unwrap();
-            process.set_user(UserBuilder::default().uid(uid).build().unwrap());
-            process.set_env(Some(env.iter().map(ToString::to_string).collect()));
-            set_home(spec.process_mut().as_mut().unwrap(), passwd);
-            spec.process().as_ref().unwrap().env().clone().unwrap().last().cloned().unwrap()
-        };
-        assert_eq!(home(0, &["A=1"], passwd), "HOME=/root");
-        assert_eq!(home(1000, &[], passwd), "HOME=/srv");
-        assert_eq!(home(7, &[], passwd), "HOME=/");
-        assert_eq!(home(0, &["HOME=/x"], passwd), "HOME=/x");
-        assert_eq!(home(0, &[], ""), "HOME=/");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use nix::{
     },
 };
 use oci_spec::runtime::{Mount, Spec};
+use wasmedge_shim_protocol::Pidfd;
 
 use super::{detached, tree::Tree};
 use crate::sandbox::child;
@@ -134,15 +135,15 @@ impl ReadOnly {
         Self(places)
     }
 
-    /// Makes them read-only in the container with the init `pid`, which waits to be started.
+    /// Makes them read-only in the container with the init behind `pidfd`, which waits to be started.
     ///
     /// # Errors
     /// Names the mount.
-    pub fn finish(&self, pid: i32) -> Result<()> {
+    pub fn finish(&self, pidfd: &Pidfd) -> Result<()> {
         if self.0.is_empty() {
             return Ok(());
         }
-        child::in_mounts_of(pid, || {
+        child::in_mounts_of(pidfd, || {
             let root = pathrs::Root::open("/").context("cannot open the container's root")?;
             self.0.iter().try_for_each(|place| {
                 let failed = || format!("cannot make the mount on {} read-only", place.display());

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::{CStr, CString},
+    fs::File,
     io,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
@@ -59,6 +60,11 @@ impl DetachedMount {
     /// Lets nobody write through it.
     pub fn make_read_only(&self) -> io::Result<()> {
         self.set(&MountAttr { attr_set: MOUNT_ATTR_RDONLY, ..MountAttr::default() }, true)
+    }
+
+    /// Opens the file that it is a mount of, for reading.
+    pub fn open(&self) -> io::Result<File> {
+        File::open(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
     }
 
     fn set(&self, attributes: &MountAttr, recursive: bool) -> io::Result<()> {

@@ -3,7 +3,7 @@
 pub mod destinations;
 pub mod detached;
 pub mod hidden;
-mod options;
+pub mod options;
 pub mod propagation;
 pub mod rootfs;
 pub mod staging;

@@ -7,12 +7,13 @@
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
 use oci_spec::runtime::Spec;
+use wasmedge_shim_protocol::Pidfd;
 
 use crate::sandbox::child;
 
-/// Where a mount asks for a tie to the node, gives each mount of the container with the init `pid` the propagation that
-/// it names.
-pub fn set(spec: &Spec, pid: i32) -> Result<()> {
+/// Where a mount asks for a tie to the node, gives each mount of the container with the init behind `pidfd` the propagation
+/// that it names.
+pub fn set(spec: &Spec, pidfd: &Pidfd) -> Result<()> {
     let mounts: Vec<_> = spec
         .mounts()
         .iter()
@@ -24,7 +25,7 @@ pub fn set(spec: &Spec, pid: i32) -> Result<()> {
     if !mounts.iter().any(|(_, flags)| flags.intersects(MsFlags::MS_SHARED | MsFlags::MS_SLAVE)) {
         return Ok(());
     }
-    child::in_mounts_of(pid, || {
+    child::in_mounts_of(pidfd, || {
         for (destination, flags) in &mounts {
             mount(None::<&str>, destination, None::<&str>, *flags, None::<&str>)
                 .with_context(|| format!("cannot set the propagation of {}", destination.display()))?;

@@ -67,7 +67,8 @@ pub fn unmount(bundle: &Path) -> io::Result<()> {
     }
 }
 
-fn target_below(root: &Path, target: &str) -> Result<PathBuf> {
+/// Where a mount of the root filesystem at `root` goes.
+pub fn target_below(root: &Path, target: &str) -> Result<PathBuf> {
     let relative = Path::new(target.trim_start_matches('/'));
     ensure!(
         relative.components().all(|component| matches!(component, Component::Normal(_) | Component::CurDir)),
@@ -173,7 +174,8 @@ fn shorten_overlay(data: &str) -> Result<String> {
         .join(","))
 }
 
-fn common_parent(paths: &[&Path]) -> Option<PathBuf> {
+/// The directory that all of `paths` are below; `None` where that is the root directory.
+pub fn common_parent(paths: &[&Path]) -> Option<PathBuf> {
     let mut parent = paths.first()?.parent()?.to_owned();
     while !paths.iter().all(|path| path.starts_with(&parent)) {
         parent = parent.parent()?.to_owned();
