@@ -63,7 +63,7 @@ impl Host {
         let container = self.containers.remove(&key);
         let location = &self.location;
         let cgroups = container.as_ref().map(|container| container.cgroups.as_slice()).unwrap_or_default();
-        let delete = |_| sandbox::delete(location, &key, cgroups).map(|reply| (reply, Vec::new()));
+        let delete = || sandbox::delete(location, &key, cgroups).map(|reply| (reply, Vec::new()));
         match Worker::spawn(&key, &self.confinement, &[], delete) {
             Ok(worker) => {
                 let job = Job::Delete(key, container, caller, failure);

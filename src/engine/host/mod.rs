@@ -15,6 +15,7 @@ mod job;
 mod listener;
 mod newborns;
 mod programs;
+mod renew;
 mod requests;
 mod seal;
 mod state;
@@ -48,6 +49,7 @@ pub fn serve(location: Location, socket: &Path, engine: &Path, patience: Duratio
     wasm::warm_up();
     aot::warm_up();
     guest::prepare_seccomp().map_err(anyhow::Error::msg)?;
+    guest::prepare_title().context("/proc/self/stat")?;
     journal::keep(&location.log());
     let confinement = Confinement::prepare();
     let listener = Listener::new(socket)?;

@@ -26,7 +26,7 @@ impl Host {
         let stdio = stdio::arrange(exec.stdio, fds.collect())?;
         let keep: Vec<_> = stdio.iter().chain([&process]).map(AsFd::as_fd).collect();
         let location = &self.location;
-        let worker = Worker::spawn(&exec.key, &self.confinement, &keep, |_| {
+        let worker = Worker::spawn(&exec.key, &self.confinement, &keep, || {
             let copies = stdio::duplicate(&stdio).and_then(|stdio| Ok((process.try_clone()?, stdio)));
             let (process, stdio) = copies.map_err(|error| Failure::internal(error.to_string()))?;
             sandbox::exec(location, &exec, process, stdio)
@@ -36,7 +36,7 @@ impl Host {
 
     pub(super) fn update(&mut self, caller: Caller, update: Update) {
         let location = &self.location;
-        let work = |_| sandbox::update(location, &update).map(|reply| (reply, Vec::new()));
+        let work = || sandbox::update(location, &update).map(|reply| (reply, Vec::new()));
         let worker = Worker::spawn(&update.key, &self.confinement, &[], work).map_err(anyhow::Error::from);
         let job = Job::Short("updating", update.key.clone(), caller);
         if let Err(error) = worker.and_then(|worker| self.add_worker(worker, job, self.patience / 2)) {

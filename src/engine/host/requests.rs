@@ -23,8 +23,10 @@ impl Host {
             Request::Start(key) => self.start(caller, key),
             Request::Exec(exec) => self.exec(caller, exec, fds),
             Request::Update(update) => self.update(caller, update),
-            Request::Delete(key) => {
-                self.delete_siblings(&key);
+            Request::Delete { key, with_siblings } => {
+                if with_siblings {
+                    self.delete_siblings(&key);
+                }
                 self.delete(caller, key);
             }
         }
@@ -49,10 +51,10 @@ impl Host {
         let keep: Vec<_> = stdio.iter().map(std::os::fd::AsFd::as_fd).collect();
         let location = &self.location;
         let limit = limit_of(&create, self.patience);
-        let worker = Worker::spawn(&create.key, &self.confinement, &keep, |reporter| {
+        let worker = Worker::spawn(&create.key, &self.confinement, &keep, || {
             // The worker's copies of the descriptors are its own; the host's are dropped below.
             let stdio = stdio::duplicate(&stdio).map_err(|error| Failure::internal(error.to_string()))?;
-            sandbox::create(location, &create, stdio, reporter)
+            sandbox::create(location, &create, stdio)
         })?;
         self.add_worker(worker, Job::Create(create.key, caller), limit)
     }
@@ -68,7 +70,7 @@ impl Host {
             return self.reply(caller, outcome, Vec::new());
         }
         let location = &self.location;
-        let start = |_| sandbox::start_with_hooks(location, &key).map(|reply| (reply, Vec::new()));
+        let start = || sandbox::start_with_hooks(location, &key).map(|reply| (reply, Vec::new()));
         let worker = Worker::spawn(&key, &self.confinement, &[], start).map_err(anyhow::Error::from);
         let added = worker
             .and_then(|worker| self.add_worker(worker, Job::Short("starting", key.clone(), caller), self.patience));
@@ -78,7 +80,8 @@ impl Host {
     }
 
     /// After a pod's shim that is gone containerd asks for the deletion of one container only, the one that the shim was
-    /// started for. The pod's others have nobody left, either.
+    /// started for. The pod's others have nobody left, either. That the connection is gone says nothing by itself: a
+    /// shim that lives makes another one.
     fn delete_siblings(&mut self, key: &ContainerKey) {
         let Some(owner) = self.containers.get(key).map(|container| container.owner) else { return };
         if self.is_connected(owner) {

@@ -3,7 +3,7 @@
 
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -175,14 +175,18 @@ pub fn own_membership() -> io::Result<String> {
     fs::read_to_string("/proc/self/cgroup")
 }
 
-fn memberships(text: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
+/// The lines of a `/proc/PID/cgroup`: controllers and path.
+pub fn memberships(text: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
     text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'))
 }
 
-fn directory(hierarchies: &[Hierarchy], controllers: &str, path: &str) -> Option<PathBuf> {
+/// Where a process is that is in `path` of the hierarchy of `controllers`.
+pub fn directory(hierarchies: &[Hierarchy], controllers: &str, path: &str) -> Option<PathBuf> {
     let hierarchy = hierarchies.iter().find(|hierarchy| same_controllers(&hierarchy.controllers, controllers))?;
     let below = Path::new(path).strip_prefix(&hierarchy.root).ok()?;
-    Some(hierarchy.mount_point.join(below))
+    // Outside of this process's cgroup namespace the kernel names a cgroup by `..`, which is not below the mount.
+    let stays = below.components().all(|part| matches!(part, Component::Normal(_)));
+    stays.then(|| hierarchy.mount_point.join(below))
 }
 
 /// Whether two lists name the same controllers; mount options have them in another order and among other options.
@@ -192,7 +196,7 @@ fn same_controllers(options: &str, controllers: &str) -> bool {
 }
 
 /// The cgroup mounts in a mountinfo file (proc_pid_mountinfo(5)).
-fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
+pub fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
     let parse = |line: &str| {
         let (left, right) = line.split_once(" - ")?;
         let (mut left, mut right) = (left.split(' ').skip(3), right.split(' '));

@@ -3,6 +3,8 @@
 mod birth;
 mod directories;
 pub mod files;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod kill;
 pub mod mount;
 mod place;

@@ -1,0 +1,54 @@
+//! For fuzzing: what is read of a module before an engine sees it, compared with what wasmparser reads.
+
+use wasmparser::{Encoding, Parser, Payload};
+
+use super::sections::{Kind, carries_native_code, classify, code_size, has_64_bit_memory, initial_memory};
+
+/// What is read of a module that can be read at all is what is in it.
+pub fn sections(data: &[u8]) {
+    let (kind, native, wide) = (classify(data), carries_native_code(data), has_64_bit_memory(data));
+    let (memory, code) = (initial_memory(data), code_size(data));
+    assert!(code <= data.len() as u64);
+    let Some(facts) = Facts::read(data) else { return };
+    assert_eq!(kind, Kind::Module);
+    assert_eq!(native, facts.native, "native code");
+    assert_eq!(wide, facts.wide, "64-bit memories");
+    assert_eq!(memory, facts.memory, "bytes of memory");
+    assert_eq!(code, facts.code, "bytes of code");
+}
+
+/// What wasmparser says of a module.
+#[derive(Default)]
+struct Facts {
+    native: bool,
+    wide: bool,
+    memory: u64,
+    code: u64,
+}
+
+impl Facts {
+    /// `None` where it is no module from beginning to end.
+    fn read(data: &[u8]) -> Option<Self> {
+        let mut facts = Self::default();
+        for payload in Parser::new(0).parse_all(data) {
+            match payload.ok()? {
+                Payload::Version { encoding: Encoding::Component, .. } => return None,
+                Payload::CustomSection(section) => facts.native |= section.name() == "wasmedge",
+                Payload::MemorySection(memories) => {
+                    for memory in memories {
+                        let memory = memory.ok()?;
+                        // A page of another size is of a proposal that WasmEdge does not know.
+                        if memory.page_size_log2.is_some() {
+                            return None;
+                        }
+                        facts.wide |= memory.memory64;
+                        facts.memory = facts.memory.saturating_add(memory.initial.saturating_mul(65_536));
+                    }
+                }
+                Payload::CodeSectionStart { size, .. } => facts.code = size.into(),
+                _ => {}
+            }
+        }
+        Some(facts)
+    }
+}
