@@ -14,8 +14,10 @@ use super::{
     cgroup, home,
     lookup::Missing,
     mounts::{options, rootfs},
-    native_code, settings,
-    state::{self, Init, Record},
+    native_code,
+    record::{self, Record},
+    settings,
+    state::{self, Init},
     translate,
 };
 use crate::guest::Preopen;
@@ -141,10 +143,16 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-/// A record of a container: what is read is written again as it was.
+/// A record of a container: what is read is written again as it was, and what it takes to remove the container is found
+/// by the other way, too.
 pub fn records(data: &[u8]) {
-    if let Ok(record) = serde_json::from_slice::<Record>(data) {
+    let salvaged = record::salvage(data);
+    if let Ok(record) = record::read(data) {
         kept(&record);
+        let Record { bundle, worker, init, cgroups, systemd_cgroup, late_hooks, .. } = salvaged;
+        assert_eq!((bundle, cgroups), (record.bundle, record.cgroups));
+        assert_eq!((worker, init), (record.worker, record.init));
+        assert_eq!((systemd_cgroup, late_hooks), (record.systemd_cgroup, record.late_hooks));
     }
 }
 
