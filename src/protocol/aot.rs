@@ -16,16 +16,47 @@ pub struct Aot {
     pub level: Optimization,
     /// Most that the node's cache may take, in MiB.
     pub cache_mib: u32,
+    /// The furthest policy that a container may ask for.
+    pub most_policy: AotPolicy,
+    /// The highest level that a container may ask for.
+    pub most_level: Optimization,
+    /// Most compilers at once on the node; 0 is half of its processors.
+    pub compilers: u32,
+    /// Most memory of all compilers together, in MiB; 0 is a quarter of the node's.
+    pub compilers_mib: u32,
+    /// With [`AotPolicy::Tiered`]: how many unknown modules a minute each tenant has compiled at their first start.
+    pub new_per_minute: u32,
 }
 
 impl Default for Aot {
     fn default() -> Self {
-        Self { policy: AotPolicy::Tiered, wait_millis: 1000, level: Optimization::O2, cache_mib: 1024 }
+        Self {
+            policy: AotPolicy::Tiered,
+            wait_millis: 1000,
+            level: Optimization::O2,
+            cache_mib: 1024,
+            most_policy: AotPolicy::Require,
+            most_level: Optimization::O2,
+            compilers: 0,
+            compilers_mib: 0,
+            new_per_minute: 12,
+        }
     }
 }
 
-/// Whether a module runs as native code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+impl Aot {
+    /// What containers may ask for where the options do not say: no more than what was `set`, and any policy where none
+    /// was.
+    #[must_use]
+    pub fn with_most(self, set: Option<AotPolicy>, policy: Option<AotPolicy>, level: Option<Optimization>) -> Self {
+        let most_policy = policy.or(set).unwrap_or(self.most_policy);
+        let most_level = level.unwrap_or(self.level);
+        Self { most_policy, most_level, ..self }
+    }
+}
+
+/// Whether a module runs as native code; in the order of how much is done for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum AotPolicy {
     /// Never: it is interpreted.
     Off,
@@ -40,6 +71,17 @@ pub enum AotPolicy {
 impl AotPolicy {
     /// What [`FromStr`] takes, for messages.
     pub const NAMES: &str = "off, tiered, wait or require";
+}
+
+impl fmt::Display for AotPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::Tiered => "tiered",
+            Self::Wait => "wait",
+            Self::Require => "require",
+        })
+    }
 }
 
 impl FromStr for AotPolicy {
@@ -76,6 +118,16 @@ pub enum Optimization {
 impl Optimization {
     /// What [`FromStr`] takes, for messages.
     pub const NAMES: &str = "O0, O1, O2, O3, Os or Oz";
+
+    /// How much work it is, for comparing: code is made small by the passes of O2.
+    pub fn work(self) -> u8 {
+        match self {
+            Self::O0 => 0,
+            Self::O1 => 1,
+            Self::O2 | Self::Os | Self::Oz => 2,
+            Self::O3 => 3,
+        }
+    }
 }
 
 impl FromStr for Optimization {
@@ -101,6 +153,9 @@ mod tests {
     #[test]
     fn names_are_understood_and_others_refused() {
         assert_eq!("require".parse(), Ok(AotPolicy::Require));
+        for policy in [AotPolicy::Off, AotPolicy::Tiered, AotPolicy::Wait, AotPolicy::Require] {
+            assert_eq!(policy.to_string().parse(), Ok(policy));
+        }
         assert_eq!("".parse::<AotPolicy>(), Err(()));
         assert_eq!("Os".parse(), Ok(Optimization::Os));
         assert_eq!("2".parse::<Optimization>(), Err(()));

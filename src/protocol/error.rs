@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Versions;
+
 /// Shorthand for this crate's results.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -32,13 +34,21 @@ pub enum Error {
         /// The user id that was expected.
         expected: u32,
     },
-    /// The two ends speak different versions.
-    #[error("the engine host speaks protocol version {theirs}, this program version {ours}")]
+    /// The two ends have no version of the messages in common.
+    #[error("{program} speaks protocol version {theirs}, this program version {ours}")]
     Version {
-        /// The other end's version.
-        theirs: u32,
-        /// This end's version.
-        ours: u32,
+        /// The other end's name.
+        program: String,
+        /// The other end's versions.
+        theirs: Versions,
+        /// This end's versions.
+        ours: Versions,
+    },
+    /// The host is there, but stopped, hung or far behind.
+    #[error("the engine host{} does not answer", .pid.map(|pid| format!(", process {pid},")).unwrap_or_default())]
+    Silent {
+        /// Its process id, where that is known.
+        pid: Option<i32>,
     },
 }
 

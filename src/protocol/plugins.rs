@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Secret;
+
 /// The plugins that containers have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plugins {
@@ -12,5 +14,5 @@ pub struct Plugins {
     /// Their names: those of their files, without `.so`.
     pub names: Vec<String>,
     /// Environment for them: names and values.
-    pub env: Vec<(String, String)>,
+    pub env: Vec<(String, Secret)>,
 }

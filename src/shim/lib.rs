@@ -15,6 +15,7 @@ mod events;
 mod features;
 #[cfg(any(feature = "fuzzing", test))]
 pub mod fuzz;
+mod limits;
 mod options;
 mod serve;
 mod socket;

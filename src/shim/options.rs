@@ -119,7 +119,7 @@ impl Options {
                     "level" => level(name, value).map(|level| options.log_level = Some(level)).map(Known),
                     _ => Ok(Unknown),
                 })?,
-                "aot" => section(name, value, |key, name, value| aot(&mut options.sandbox.aot, key, name, value))?,
+                "aot" => aot(&mut options.sandbox.aot, name, value)?,
                 accepted if ACCEPTED.contains(&accepted) => {}
                 unknown => warn!("runtime option {unknown} is not known and ignored"),
             }
@@ -161,7 +161,7 @@ fn toml_body(message: &[u8]) -> Result<String, BodyError> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use wasmedge_shim_protocol::{Aot, AotPolicy, Optimization, Proposal, Proposals};
+    use wasmedge_shim_protocol::{Aot, AotPolicy, Optimization, Proposal, Proposals, Secret};
 
     fn toml_any(body: &str) -> Any {
         let mut value = vec![0x0a, 1, b'x', 0x1a, u8::try_from(body.len()).unwrap()];
@@ -178,10 +178,37 @@ mod tests {
 
     #[test]
     fn options_of_native_code_are_taken() {
-        let text = "[aot]\npolicy = \"require\"\nwait_ms = 50\nlevel = \"O3\"\ncache_mib = 10\nfuture = 1\n";
+        let text = "[aot]\npolicy = \"require\"\nwait_ms = 50\nlevel = \"O3\"\ncache_mib = 10\nfuture = 1\n\
+                    compilers = 3\ncompilers_mib = 4000\nnew_per_minute = 2\n";
         let aot = Options::from_toml(text).unwrap().sandbox.aot;
-        let wanted = Aot { policy: AotPolicy::Require, wait_millis: 50, level: Optimization::O3, cache_mib: 10 };
+        let wanted = Aot {
+            policy: AotPolicy::Require,
+            wait_millis: 50,
+            level: Optimization::O3,
+            cache_mib: 10,
+            most_policy: AotPolicy::Require,
+            most_level: Optimization::O3,
+            compilers: 3,
+            compilers_mib: 4000,
+            new_per_minute: 2,
+        };
         assert_eq!(aot, wanted);
+    }
+
+    #[test]
+    fn containers_ask_for_no_more_native_code_than_the_options_have_unless_those_say_so() {
+        let most = |text: &str| {
+            let aot = Options::from_toml(text).unwrap().sandbox.aot;
+            (aot.most_policy, aot.most_level)
+        };
+        assert_eq!(most(""), (AotPolicy::Require, Optimization::O2), "nothing was set");
+        assert_eq!(most("[aot]\ncache_mib = 1\n"), (AotPolicy::Require, Optimization::O2));
+        assert_eq!(most("[aot]\npolicy = \"off\"\n"), (AotPolicy::Off, Optimization::O2));
+        assert_eq!(most("[aot]\npolicy = \"tiered\"\nlevel = \"O1\"\n"), (AotPolicy::Tiered, Optimization::O1));
+        let text = "[aot]\npolicy = \"off\"\nmost_policy = \"wait\"\nmost_level = \"O3\"\n";
+        assert_eq!(most(text), (AotPolicy::Wait, Optimization::O3));
+        let error = Options::from_toml("[aot]\nmost_policy = \"all\"\n").unwrap_err().to_string();
+        assert!(error.contains("runtime option aot.most_policy: off, tiered, wait or require is expected"), "{error}");
     }
 
     #[test]
@@ -214,7 +241,7 @@ mod tests {
             (plugins.directory.to_str(), &plugins.names[..]),
             (Some("/opt/plugins"), &["a".into(), "libb".into()][..])
         );
-        assert_eq!(plugins.env, [("X".to_owned(), "1".to_owned())]);
+        assert_eq!(plugins.env, [("X".to_owned(), Secret::new("1".to_owned()))]);
         let error = |text: &str| Options::from_toml(text).unwrap_err().to_string();
         assert!(error("[plugins]\nload = [\"a\"]").contains("plugins.dir must say where they are"));
         assert!(error("[plugins]\ndir = \"plugins\"").contains("an absolute path is expected"));

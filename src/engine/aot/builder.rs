@@ -1,43 +1,120 @@
-//! Filling the cache: one process per module, whoever asks first.
+//! Filling the cache: a process that goes on without whoever asked, waits for its turn and lets a compiler work.
+//!
+//! What it does before it reports costs the asker time, all else does not: it enters the compilers' cgroup, so that even the
+//! module's bytes are charged there, reads the module, and decides by its size and by who asks how much of it is earned.
 
 use std::{
     fs::{File, OpenOptions},
-    io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    time::Instant,
+    io::{self, Read, Write},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::fs::{MetadataExt, OpenOptionsExt},
+    },
+    path::PathBuf,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
-use nix::fcntl::{Flock, FlockArg};
-use wasmedge_shim_protocol::Optimization;
+use nix::{
+    fcntl::{Flock, FlockArg},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+use wasmedge_shim_protocol::{Aot, Optimization};
 
-use super::{Read, compiler::compile_apart, key::Key, process, store::Store};
-use crate::wasm::Features;
+use super::{
+    Asker, bounds, cgroup,
+    compiler::{Failed, compile_apart},
+    key::Key,
+    module::Module,
+    notes, priority, process,
+    queue::{Queue, Ticket},
+    store::Store,
+};
+use crate::wasm::{Features, code_size};
 
-/// How much more urgent everything else is than optimization (nice(2)).
-const BACKGROUND: libc::c_int = 10;
+/// How long a module must have run to earn a compilation, and how often that is looked at, while nothing is known.
+const EARNED: (Duration, u32) = (Duration::from_millis(500), 20);
 
-/// Lets `module` be compiled to `levels`, one after the other, unless that is under way. Does not wait.
-pub fn start(store: &Store, key: &Key, module: Read<'_>, levels: &[Optimization]) -> io::Result<()> {
-    if is_running(store, key) {
-        return Ok(());
-    }
-    let module = module()?;
-    // What is compiled for a digest must be what has it, whoever writes to the file meanwhile.
-    if Key::of(&module, key.features) != *key {
-        return Err(io::Error::other("the module was changed at this moment"));
-    }
-    process::detach(|| match lock(store, key) {
-        Ok(Some(lock)) => {
-            build(store, key, &module, levels);
-            end(store, key, lock);
+/// After which time a builder gives its place in the queue up.
+const TURN: Duration = Duration::from_secs(3600);
+
+/// How long an asker waits for a builder's report. What takes longer is no small module, or this is a busy node.
+const REPORT: Duration = Duration::from_secs(2);
+
+/// Bytes of code for each unit of a tenant's allowance.
+const UNIT: u64 = 256 << 10;
+
+/// Bytes of WebAssembly code a second that the compiler gets through without optimization, on a fast and idle machine.
+const PACE: u64 = 1_500_000;
+
+/// A wish for native code.
+#[derive(Clone, Copy)]
+pub struct Order<'a> {
+    /// Where it goes.
+    pub store: &'a Store,
+    /// As the runtime's options and the container's annotations have it.
+    pub aot: &'a Aot,
+    /// What it is for.
+    pub key: &'a Key,
+    /// The same as bytes.
+    pub module: Module<'a>,
+    /// Whose wish it is.
+    pub asker: &'a Asker<'a>,
+    /// One after the other.
+    pub levels: &'a [Optimization],
+    /// Why it should be fulfilled.
+    pub claim: Claim,
+}
+
+/// What a compilation is earned by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// Nothing yet: a tenant has an allowance for the first level, and the rest is for what goes on running.
+    New,
+    /// It is not the first start.
+    Again,
+    /// Somebody waits for it, as long as it takes.
+    Waiting,
+}
+
+/// What a builder reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It compiles, or waits for its turn, and is soon done.
+    Soon,
+    /// The same, but it takes a while.
+    Eventually,
+    /// Too much waits already.
+    Full,
+    /// It said nothing; why is in the notes of failures or in the log.
+    Nothing,
+}
+
+const REPORTS: [(u8, Begun); 3] = [(b's', Begun::Soon), (b'e', Begun::Eventually), (b'f', Begun::Full)];
+
+/// Makes a builder, and waits for its report.
+pub fn start(order: Order<'_>) -> io::Result<Begun> {
+    let (report, reporter) = io::pipe()?;
+    let kept: Vec<_> = order.module.descriptor().into_iter().chain([reporter.as_raw_fd()]).collect();
+    process::detach(&kept, || {
+        if let Err(error) = order.fulfil(reporter) {
+            log::warn!("module {}: no native code: {error}", order.key.module);
         }
-        // Somebody else was faster.
-        Ok(None) => {}
-        Err(error) => log::warn!("no native code is made: {error}"),
     })?;
-    // Until the new process, or another, has the lock, nobody seems to be at work.
-    wait_for_beginning(store, key);
-    Ok(())
+    // The writer is gone here, with what the builder was made of: its end is the report's.
+    hear(report)
+}
+
+fn hear(mut report: io::PipeReader) -> io::Result<Begun> {
+    let mut fds = [PollFd::new(report.as_fd(), PollFlags::POLLIN)];
+    let timeout = PollTimeout::try_from(REPORT).unwrap_or(PollTimeout::MAX);
+    if poll(&mut fds, timeout)? == 0 {
+        return Ok(Begun::Eventually);
+    }
+    let mut byte = [0];
+    let count = report.read(&mut byte)?;
+    let begun = REPORTS.iter().find(|(letter, _)| count == 1 && *letter == byte[0]);
+    Ok(begun.map_or(Begun::Nothing, |(_, begun)| *begun))
 }
 
 /// Whether somebody compiles `key`.
@@ -47,56 +124,189 @@ pub fn is_running(store: &Store, key: &Key) -> bool {
     Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
 }
 
-fn wait_for_beginning(store: &Store, key: &Key) {
-    for _ in 0..200 {
-        if is_running(store, key) || store.failure(key).is_some() {
-            return;
+/// Whether a module is compiled without optimization in as much time as somebody waits for it.
+pub fn is_soon_done(module: &[u8], aot: &Aot) -> bool {
+    code_size(module) * 1000 / PACE <= aot.wait_millis.into()
+}
+
+impl Order<'_> {
+    /// What the builder does.
+    fn fulfil(self, reporter: io::PipeWriter) -> io::Result<()> {
+        let bounds = bounds::of_all(self.aot);
+        priority::first_to_be_killed();
+        if let Err(error) = cgroup::join(bounds)
+            && notes::first("no-cgroup")
+        {
+            log::warn!("compilers are not all bounded together on this node: {error}");
         }
-        std::thread::sleep(std::time::Duration::from_micros(250));
+        let Some(lock) = KeyLock::take(self.store, "lock", self.key)? else {
+            // Somebody else was faster.
+            self.tell(reporter, Begun::Eventually);
+            return Ok(());
+        };
+        let module = self.read(bounds.memory)?;
+        let soon = is_soon_done(&module, self.aot);
+        let queue = self.queue("queue", bounds)?;
+        let new = self.claim == Claim::New;
+        if new && !(soon && self.can_afford(&module)?) {
+            self.tell(reporter, Begun::Eventually);
+            // While it watches others may compile it.
+            drop(lock);
+            return if self.earns(&module, bounds)? { self.compile_all(&queue, &module) } else { Ok(()) };
+        }
+        let Some(ticket) = queue.join(self.asker.tenant, module.len() as u64)? else {
+            self.tell(reporter, Begun::Full);
+            return Ok(());
+        };
+        let worth_waiting = soon || self.claim == Claim::Waiting;
+        self.tell(reporter, if worth_waiting { Begun::Soon } else { Begun::Eventually });
+        let (now, later) = self.levels.split_at(if new { 1 } else { self.levels.len() });
+        let compiled = self.compile(&queue, ticket, &module, now)?;
+        drop(lock);
+        if compiled && !later.is_empty() && self.earns(&module, bounds)? {
+            return self.compile_all(&queue, &module);
+        }
+        Ok(())
     }
-}
 
-fn lock(store: &Store, key: &Key) -> io::Result<Option<Flock<File>>> {
-    let path = store.note("lock", key)?;
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { return Ok(None) };
-    // Who had it before has removed the file meanwhile.
-    Ok((lock.metadata()?.nlink() > 0).then_some(lock))
-}
-
-fn end(store: &Store, key: &Key, lock: Flock<File>) {
-    if let Ok(path) = store.note("lock", key) {
-        // Left behind it costs a file name until the next reboot.
-        let _ = std::fs::remove_file(path);
+    /// The asker goes on; from here on this process is in nobody's way.
+    fn tell(&self, mut reporter: io::PipeWriter, begun: Begun) {
+        if let Some((letter, _)) = REPORTS.iter().find(|(_, one)| *one == begun) {
+            // Whoever asked may be gone.
+            let _ = reporter.write_all(&[*letter]);
+        }
+        if let Some(fd) = self.module.descriptor() {
+            // SAFETY: this process's own copy, which it has read. Held longer, the container's root could not be unmounted.
+            unsafe { libc::close(fd) };
+        }
+        priority::low();
     }
-    drop(lock);
-}
 
-fn build(store: &Store, key: &Key, module: &[u8], levels: &[Optimization]) {
-    for (index, level) in levels.iter().enumerate() {
-        if store.get(key, *level).is_some() {
-            continue;
+    fn read(&self, memory: u64) -> io::Result<Vec<u8>> {
+        let refuse = |cause: String| {
+            self.store.failures().add(self.key, &Failed::Verdict(cause.clone()));
+            io::Error::other(cause)
+        };
+        // Its code alone takes many times as much.
+        let module = self.module.read(memory / 4).map_err(|error| refuse(error.to_string()))?;
+        // What is compiled for a digest must be what has it, whoever writes to the file meanwhile.
+        if Key::of(&module, self.key.features) != *self.key {
+            return Err(io::Error::other("the module was changed at this moment"));
         }
-        if index > 0 {
-            // SAFETY: takes integers. Without it the code is just made at others' cost.
-            unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, BACKGROUND) };
+        let takes = bounds::estimate(code_size(&module));
+        if takes > memory {
+            let (takes, memory) = (takes >> 20, memory >> 20);
+            return Err(refuse(format!("compiling it takes about {takes} MiB, all compilers may have {memory}")));
         }
+        Ok(module)
+    }
+
+    /// One tenant cannot have each of a row of new modules compiled.
+    fn can_afford(&self, module: &[u8]) -> io::Result<bool> {
+        let cost = code_size(module).div_ceil(UNIT).max(1);
+        self.store.history().afford(self.asker.tenant, cost, self.aot.new_per_minute)
+    }
+
+    /// Whether the module goes on running. Of those that wait for that the number is bounded, as is what they hold in memory.
+    fn earns(&self, module: &[u8], bounds: cgroup::Bounds) -> io::Result<bool> {
+        let Some(lasts) = self.asker.lasts else { return Ok(false) };
+        let Some(_watch) = KeyLock::take(self.store, "watch", self.key)? else { return Ok(false) };
+        let watched = self.queue("watched", bounds)?;
+        let Some(_place) = watched.join(self.asker.tenant, module.len() as u64)? else { return Ok(false) };
+        for _ in 0..EARNED.1 {
+            sleep(EARNED.0);
+            if let Some(lasts) = lasts() {
+                return Ok(lasts);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Compiles to all levels, unless somebody else does.
+    fn compile_all(&self, queue: &Queue, module: &[u8]) -> io::Result<()> {
+        let Some(_lock) = KeyLock::take(self.store, "lock", self.key)? else { return Ok(()) };
+        if let Some(ticket) = queue.join(self.asker.tenant, module.len() as u64)? {
+            self.compile(queue, ticket, module, self.levels)?;
+        }
+        Ok(())
+    }
+
+    /// Compiles to `levels`, each in its turn; whether there is native code at all of them.
+    fn compile(&self, queue: &Queue, ticket: Ticket, module: &[u8], levels: &[Optimization]) -> io::Result<bool> {
+        let mut ticket = Some(ticket);
+        for level in levels {
+            if self.store.get(self.key, *level).is_some() {
+                continue;
+            }
+            let place = match ticket.take() {
+                Some(ticket) => ticket,
+                // What is next has to wait like all others.
+                None => match queue.join(self.asker.tenant, module.len() as u64)? {
+                    Some(ticket) => ticket,
+                    None => return Ok(false),
+                },
+            };
+            let begin = Instant::now();
+            let Some(_slot) = queue.wait(&place, || begin.elapsed() < TURN)? else { return Ok(false) };
+            drop(place);
+            if !self.compile_one(module, *level) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn compile_one(&self, module: &[u8], level: Optimization) -> bool {
+        let Self { store, key, asker, .. } = *self;
         let begin = Instant::now();
-        let made = compile_apart(module, key.features, *level)
-            .and_then(|mut native| Ok(store.put(key, *level, &mut native)?));
+        let made = compile_apart(module, key.features, level).and_then(|mut native| {
+            let put = store.put(key, level, asker.tenant, &mut native);
+            put.map_err(|error| Failed::Verdict(error.to_string()))
+        });
         match made {
             Ok(()) => {
                 let variant = if key.features == Features::default() { "" } else { " (other features)" };
                 let millis = begin.elapsed().as_millis();
                 log::info!("module {} was compiled at {level}{variant} in {millis} ms", key.module);
-                store.set_failure(key, None);
+                store.failures().forget(key);
+                true
             }
-            Err(error) => {
-                let cause = format!("{error:#}");
-                log::warn!("module {}: no native code at {level}: {cause}", key.module);
-                store.set_failure(key, Some(&cause));
-                return;
+            Err(failed) => {
+                log::warn!("module {}: no native code at {level}: {failed}", key.module);
+                store.failures().add(key, &failed);
+                false
             }
         }
+    }
+
+    fn queue(&self, name: &str, bounds: cgroup::Bounds) -> io::Result<Queue> {
+        let slots = u32::try_from(bounds.processors).unwrap_or(u32::MAX);
+        Ok(Queue::new(&self.store.notes()?.join(name), slots, bounds.memory / 4))
+    }
+}
+
+/// Says of a module that somebody is at work. The file goes with it; left behind by the dead it is swept away later.
+struct KeyLock {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl KeyLock {
+    /// `None` where somebody else has it.
+    fn take(store: &Store, kind: &str, key: &Key) -> io::Result<Option<Self>> {
+        let path = store.note(kind, key)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+        let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { return Ok(None) };
+        // Who had it before has removed the file meanwhile.
+        if lock.metadata()?.nlink() == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Self { path, _lock: lock }))
+    }
+}
+
+impl Drop for KeyLock {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -22,14 +22,14 @@ pub fn cache_entries(data: &[u8]) {
     let trusted = sealed::check(&mut foreign, &name).is_ok();
 
     let mut own = file();
-    sealed::write(&mut &content[..], &name, &mut own).unwrap();
+    sealed::write(&mut &content[..], &name, *b"somebody", &mut own).unwrap();
     sealed::check(&mut own, &name).unwrap();
     assert!(sealed::check(&mut own, &format!("{name}x")).is_err(), "the seal of another name is taken");
     if trusted {
         // A whole file is a content and its seal: nothing but `write` makes those.
         let body = &content[..content.len() - sealed::SEAL as usize];
         let mut again = file();
-        sealed::write(&mut &*body, &name, &mut again).unwrap();
+        sealed::write(&mut &*body, &name, sealed::owner(&foreign).unwrap(), &mut again).unwrap();
         again.rewind().unwrap();
         let mut written = Vec::new();
         again.read_to_end(&mut written).unwrap();

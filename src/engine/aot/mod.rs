@@ -1,60 +1,91 @@
 //! Native code for modules, compiled ahead of time: a cache on disk, and the processes that fill it.
 //!
-//! One module is compiled once per node and engine, however many containers ask: without optimization first, which is
-//! soon done, and then as it was asked for, in the background. The compiler is a process without privileges; what it
-//! wrote is sealed with a checksum and run by containers only, never by what serves them.
+//! One module is compiled once per node and engine, however many containers ask, and only if it has earned it: by a second
+//! start, by going on to run, or by somebody who insists. A tenant has an allowance of small modules that are compiled at
+//! their first start. What is compiled waits for its turn, as all compilers together have bounds. The compiler is a process
+//! without privileges; what it wrote is sealed with a checksum and run by containers only, never by what serves them.
 
+mod bounds;
 mod builder;
+mod cell;
+mod cgroup;
 mod compiler;
 mod digest;
+mod failures;
+mod filter;
 #[cfg(any(feature = "fuzzing", test))]
 pub mod fuzz;
+mod history;
 mod identity;
 mod key;
+mod module;
+mod notes;
+mod priority;
 mod process;
+mod queue;
 mod sealed;
 mod store;
+mod tenant;
 
 use std::{
-    io,
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use wasmedge_shim_protocol::{Aot, AotPolicy, Optimization};
 
-use crate::wasm::code_size;
+use builder::{Begun, Claim, Order};
 
 pub use builder::is_running as compiling;
 pub use compiler::compile_apart;
 pub use digest::{Layers, sha256};
-pub use identity::warm_up;
 pub use key::Key;
+pub use module::Module;
 pub use store::{Entry, InUse, Store};
+pub use tenant::Tenant;
 
-/// How often somebody who waits for native code looks for it.
-const POLL: Duration = Duration::from_millis(2);
+/// How often somebody who waits for native code looks for it: at first, and after a while.
+const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(25));
 
-/// Bytes of WebAssembly code a second that the compiler gets through without optimization, on a fast and idle machine.
-const PACE: u64 = 1_500_000;
+/// Largest module that somebody who only waits reads to see how long that takes, in bytes.
+const READ: u64 = 64 << 20;
 
-/// How a module is read, where it has to be: code that is in the cache is found by the digest alone.
-pub type Read<'a> = &'a dyn Fn() -> io::Result<Vec<u8>>;
+/// Who asks, and for whose module.
+pub struct Asker<'a> {
+    /// To whom compilers and the cache are charged.
+    pub tenant: Tenant,
+    /// Whether what runs the module still does, asked some time after its start; `None` where that is not known yet. None
+    /// at all where it cannot be known.
+    pub lasts: Option<&'a dyn Fn() -> Option<bool>>,
+}
+
+/// Does once what every fork of this process would have to do otherwise.
+pub fn warm_up() {
+    identity::warm_up();
+    cgroup::prepare();
+}
 
 /// Native code for the module of `key` as `aot` wants it; `None` where it is to be interpreted.
 ///
 /// # Errors
 /// Only with [`AotPolicy::Require`]: why there is no native code.
-pub fn obtain(store: &Store, aot: &Aot, key: &Key, module: Read<'_>) -> Result<Option<InUse>, String> {
+pub fn obtain(
+    store: &Store,
+    aot: &Aot,
+    key: &Key,
+    module: Module<'_>,
+    asker: &Asker<'_>,
+) -> Result<Option<InUse>, String> {
     if aot.policy == AotPolicy::Off {
         return Ok(None);
     }
     if let Some(native) = store.get(key, aot.level) {
         return Ok(Some(native));
     }
+    let order = Order { store, aot, key, module, asker, levels: &[aot.level], claim: Claim::Waiting };
     let found = match aot.policy {
-        AotPolicy::Tiered => in_tiers(store, aot, key, module),
-        _ => at_once(store, aot, key, module),
+        AotPolicy::Tiered => in_tiers(order),
+        _ => at_once(order),
     };
     match found {
         Err(cause) if aot.policy == AotPolicy::Require => Err(cause),
@@ -66,65 +97,77 @@ pub fn obtain(store: &Store, aot: &Aot, key: &Key, module: Read<'_>) -> Result<O
     }
 }
 
-/// Lets `module` be compiled as `aot` says, without waiting for it.
+/// Lets `module` be compiled for the node's people as `aot` says, without waiting for it.
 ///
 /// # Errors
 /// Why that is not possible.
-pub fn obtain_in_background(store: &Store, aot: &Aot, key: &Key, module: Read<'_>) -> Result<(), String> {
-    store.set_failure(key, None);
-    start(store, key, module, &[aot.level])
+pub fn obtain_in_background(store: &Store, aot: &Aot, key: &Key, module: Module<'_>) -> Result<(), String> {
+    store.failures().forget(key);
+    let asker = Asker { tenant: Tenant::ADMIN, lasts: None };
+    start(Order { store, aot, key, module, asker: &asker, levels: &[aot.level], claim: Claim::Waiting }).map(drop)
 }
 
-fn in_tiers(store: &Store, aot: &Aot, key: &Key, module: Read<'_>) -> Result<Option<InUse>, String> {
+fn in_tiers(order: Order<'_>) -> Result<Option<InUse>, String> {
+    let Order { store, aot, key, .. } = order;
     let quick = store.get(key, Optimization::O0);
-    if store.failure(key).is_some() {
+    // Where nothing can be remembered nothing is earned.
+    let again = store.notes().is_ok() && store.history().started_before(key).unwrap_or(false) || quick.is_some();
+    if store.failures().get(key).is_some() {
         return Ok(quick);
     }
     let levels = [Optimization::O0, aot.level];
-    start(store, key, module, if quick.is_some() { &levels[1..] } else { &levels })?;
-    if quick.is_some() {
+    let levels = if quick.is_some() || aot.level == Optimization::O0 { &levels[1..] } else { &levels };
+    let claim = if again { Claim::Again } else { Claim::New };
+    let begun = start(Order { levels, claim, ..order })?;
+    if quick.is_some() || begun != Begun::Soon {
         return Ok(quick);
     }
-    let patience = Duration::from_millis(aot.wait_millis.into());
-    // What cannot be there in time is not waited for.
-    let code = module().map_or(0, |module| code_size(&module));
-    if Duration::from_millis(code * 1000 / PACE) > patience {
-        return Ok(None);
-    }
-    wait(store, key, &levels, Some(Instant::now() + patience))
+    wait(order, levels, Some(Instant::now() + Duration::from_millis(aot.wait_millis.into())))
 }
 
-fn at_once(store: &Store, aot: &Aot, key: &Key, module: Read<'_>) -> Result<Option<InUse>, String> {
+fn at_once(order: Order<'_>) -> Result<Option<InUse>, String> {
+    let Order { store, key, levels, .. } = order;
     // Somebody wants it badly: it is tried again.
-    store.set_failure(key, None);
+    store.failures().forget(key);
     // The first time, another container's compilation to another level may have been under way.
     for _ in 0..2 {
-        start(store, key, module, &[aot.level])?;
-        if let Some(native) = wait(store, key, &[aot.level], None)? {
+        if start(order)? == Begun::Full {
+            return Err("too many modules wait to be compiled".to_owned());
+        }
+        if let Some(native) = wait(order, levels, None)? {
             return Ok(Some(native));
         }
     }
-    Err("its compiler was killed".to_owned())
+    Err("its compiler was killed, or could not be made".to_owned())
 }
 
-fn start(store: &Store, key: &Key, module: Read<'_>, levels: &[Optimization]) -> Result<(), String> {
-    builder::start(store, key, module, levels).map_err(|error| format!("cannot start the compiler: {error}"))
+fn start(order: Order<'_>) -> Result<Begun, String> {
+    if builder::is_running(order.store, order.key) {
+        // Of another's compilation as much is known as its module tells.
+        let soon = |module: Vec<u8>| builder::is_soon_done(&module, order.aot);
+        let soon = order.module.read(READ).is_ok_and(soon);
+        return Ok(if soon { Begun::Soon } else { Begun::Eventually });
+    }
+    builder::start(order).map_err(|error| format!("cannot start the compiler: {error}"))
 }
 
 /// Waits for one of `levels` while somebody compiles.
-fn wait(store: &Store, key: &Key, levels: &[Optimization], until: Option<Instant>) -> Result<Option<InUse>, String> {
+fn wait(order: Order<'_>, levels: &[Optimization], until: Option<Instant>) -> Result<Option<InUse>, String> {
+    let Order { store, key, .. } = order;
+    let mut pause = POLL.0;
     loop {
         // In this order: what has ended has left what it made.
         let running = builder::is_running(store, key);
         if let Some(native) = levels.iter().rev().find_map(|level| store.get(key, *level)) {
             return Ok(Some(native));
         }
-        if let Some(cause) = store.failure(key) {
+        if let Some(cause) = store.failures().get(key) {
             return Err(cause);
         }
         if !running || until.is_some_and(|deadline| Instant::now() >= deadline) {
             return Ok(None);
         }
-        sleep(POLL);
+        sleep(pause);
+        pause = (pause + POLL.0 / 20).min(POLL.1);
     }
 }

@@ -1,19 +1,23 @@
-//! Files whose end tells whether they are whole, and what they are: content, SHA-256 of content and name, length of the
-//! content, a magic number. The dynamic linker does not look behind what an ELF file's headers name.
+//! Files whose end tells whether they are whole, and what they are: content, SHA-256 of content, name and owner, the owner,
+//! length of the content, a magic number. The dynamic linker does not look behind what an ELF file's headers name.
 
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt,
 };
 
 use sha2::{Digest, Sha256};
 
-const MAGIC: &[u8; 8] = b"WEAOT\x00\x00\x01";
+const MAGIC: &[u8; 8] = b"WEAOT\x00\x00\x02";
 /// Bytes behind the content.
-pub const SEAL: u64 = 32 + 8 + 8;
+pub const SEAL: u64 = 32 + 8 + 8 + 8;
 
-/// Writes `content`, from where it stands, and the seal of `name`.
-pub fn write(content: &mut impl Read, name: &str, file: &mut File) -> io::Result<()> {
+/// To whom a file is charged.
+pub type Owner = [u8; 8];
+
+/// Writes `content`, from where it stands, and the seal of `name`, charged to `owner`.
+pub fn write(content: &mut impl Read, name: &str, owner: Owner, file: &mut File) -> io::Result<()> {
     let mut hash = Sha256::new();
     let mut length = 0_u64;
     let mut buffer = vec![0; 256 * 1024];
@@ -27,7 +31,9 @@ pub fn write(content: &mut impl Read, name: &str, file: &mut File) -> io::Result
         length += count as u64;
     }
     hash.update(name.as_bytes());
+    hash.update(owner);
     file.write_all(&hash.finalize())?;
+    file.write_all(&owner)?;
     file.write_all(&length.to_le_bytes())?;
     file.write_all(MAGIC)
 }
@@ -44,6 +50,7 @@ pub fn check(file: &mut File, name: &str) -> io::Result<()> {
     file.seek(SeekFrom::Start(length))?;
     file.read_exact(&mut seal)?;
     let (sum, rest) = seal.split_at(32);
+    let (owner, rest) = rest.split_at(8);
     if &rest[8..] != MAGIC || rest[..8] != length.to_le_bytes() {
         return Err(bad("it is cut short, or no file of this cache"));
     }
@@ -51,7 +58,16 @@ pub fn check(file: &mut File, name: &str) -> io::Result<()> {
     let mut hash = Sha256::new();
     io::copy(&mut file.take(length), &mut Hasher(&mut hash))?;
     hash.update(name.as_bytes());
+    hash.update(owner);
     if hash.finalize()[..] != *sum { Err(bad("its checksum is wrong")) } else { Ok(()) }
+}
+
+/// To whom `file` is charged, whether it is sound or not; `None` where it is too short.
+pub fn owner(file: &File) -> Option<Owner> {
+    let size = file.metadata().ok()?.len();
+    let mut owner = Owner::default();
+    file.read_exact_at(&mut owner, size.checked_sub(SEAL - 32)?).ok()?;
+    Some(owner)
 }
 
 struct Hasher<'a>(&'a mut Sha256);
@@ -69,13 +85,13 @@ impl Write for Hasher<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::FileExt;
-
     use super::*;
+
+    const OWNER: Owner = *b"somebody";
 
     fn sealed(content: &[u8]) -> File {
         let mut file = tempfile::tempfile().unwrap();
-        write(&mut &*content, "name", &mut file).unwrap();
+        write(&mut &*content, "name", OWNER, &mut file).unwrap();
         file
     }
 
@@ -83,6 +99,8 @@ mod tests {
     fn a_whole_file_is_good() {
         check(&mut sealed(b"content"), "name").unwrap();
         check(&mut sealed(b""), "name").unwrap();
+        assert_eq!(owner(&sealed(b"content")), Some(OWNER));
+        assert_eq!(owner(&tempfile::tempfile().unwrap()), None);
     }
 
     #[test]

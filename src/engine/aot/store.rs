@@ -4,6 +4,7 @@
 //! leave a file of which the disk has only a part.
 
 use std::{
+    collections::HashMap,
     fs::{self, File, OpenOptions, Permissions},
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
@@ -18,13 +19,10 @@ use nix::{
 };
 use wasmedge_shim_protocol::{Location, Optimization, ensure_private_dir};
 
-use super::{identity, key::Key, sealed};
+use super::{failures::Failures, history::History, identity, key::Key, sealed, tenant::Tenant};
 
 /// Survives a reboot.
 const DIRECTORY: &str = "/var/lib/containerd-shim-wasmedge/aot";
-
-/// How long a module that could not be compiled is not tried again.
-const RETRY: Duration = Duration::from_secs(600);
 
 /// After which time what a killed compilation left is removed.
 const ABANDONED: Duration = Duration::from_secs(3600);
@@ -44,6 +42,8 @@ pub struct Entry {
     pub size: u64,
     /// When it was last used or made.
     pub used: SystemTime,
+    /// To whom it is charged: who asked for it first.
+    owner: sealed::Owner,
 }
 
 impl Entry {
@@ -72,6 +72,22 @@ impl Store {
         self.directory.join(&key.engine).join(format!("{}.so", key.at(level)))
     }
 
+    /// Where notes are that a reboot removes; it is there.
+    pub fn notes(&self) -> io::Result<&Path> {
+        ensure_private_dir(&self.notes)?;
+        Ok(&self.notes)
+    }
+
+    /// Modules that could not be compiled.
+    pub fn failures(&self) -> Failures {
+        Failures::new(&self.notes)
+    }
+
+    /// Who has earned a compilation.
+    pub fn history(&self) -> History {
+        History::new(&self.notes)
+    }
+
     /// A file about `key` that a reboot removes.
     pub fn note(&self, kind: &str, key: &Key) -> io::Result<PathBuf> {
         ensure_private_dir(&self.notes)?;
@@ -87,6 +103,7 @@ impl Store {
             Ok(()) => Some(file),
             Err(error) => {
                 log::warn!("{} is not used and removed: {error}", path.display());
+                remove(&self.verified(&path));
                 remove(&path);
                 None
             }
@@ -128,15 +145,18 @@ impl Store {
         self.notes.join(format!("verified-{}", seal_name(path).replace('/', "-")))
     }
 
-    /// Takes native code in, and makes room for it.
-    pub fn put(&self, key: &Key, level: Optimization, native: &mut File) -> io::Result<()> {
+    /// Takes native code in, charged to `tenant`, and makes room for it.
+    ///
+    /// # Errors
+    /// Also where there is no room for it beside what others have.
+    pub fn put(&self, key: &Key, level: Optimization, tenant: Tenant, native: &mut File) -> io::Result<()> {
         let path = self.path(key, level);
         let directory = path.parent().unwrap_or(&self.directory);
         ensure_private_dir(&self.directory)?;
         ensure_private_dir(directory)?;
         let temporary = directory.join(format!("{}.{}", key.at(level), std::process::id()));
         let written = File::create(&temporary).and_then(|mut file| {
-            sealed::write(native, &seal_name(&path), &mut file)?;
+            sealed::write(native, &seal_name(&path), tenant.id(), &mut file)?;
             // Containers' users read it, through a descriptor.
             file.set_permissions(Permissions::from_mode(0o444))?;
             fs::rename(&temporary, &path)
@@ -146,24 +166,10 @@ impl Store {
         }
         written?;
         self.prune(self.size, Some(&path));
-        Ok(())
-    }
-
-    /// Why `key` could not be compiled, some time ago.
-    pub fn failure(&self, key: &Key) -> Option<String> {
-        let note = self.note("failed", key).ok()?;
-        let age = fs::metadata(&note).and_then(|meta| meta.modified()).ok()?.elapsed().unwrap_or_default();
-        if age > RETRY { None } else { fs::read_to_string(note).ok() }
-    }
-
-    /// Remembers that, or with `None`, that it could.
-    pub fn set_failure(&self, key: &Key, cause: Option<&str>) {
-        let Ok(note) = self.note("failed", key) else { return };
-        match cause {
-            // Without it the next start tries again.
-            Some(cause) => drop(fs::write(note, cause)),
-            None => remove(&note),
+        if path.exists() {
+            return Ok(());
         }
+        Err(io::Error::new(io::ErrorKind::QuotaExceeded, "its native code is larger than its share of the cache"))
     }
 
     /// Everything in the cache, the least recently used first.
@@ -185,34 +191,49 @@ impl Store {
         let meta = fs::symlink_metadata(&path).ok()?;
         let used = fs::metadata(self.verified(&path)).and_then(|meta| meta.modified()).ok();
         let used = meta.modified().ok()?.max(used.unwrap_or(SystemTime::UNIX_EPOCH));
-        Some(Entry { engine, name, size: meta.len(), used, path })
+        // What has no seal any more is nobody's, and found to be damaged when it is used.
+        let owner = open(&path).ok().and_then(|file| sealed::owner(&file)).unwrap_or_default();
+        Some(Entry { engine, name, size: meta.len(), used, owner, path })
     }
 
-    /// Removes what was used longest ago until no more than `size` bytes are left, but not `keep`; and what killed
-    /// compilations left. How many bytes were removed.
+    /// Removes entries until no more than `size` bytes are left: always of who has most, what that one used longest ago, so
+    /// that nobody who has less than a fair share loses anything to others. `keep` stays, unless others would have to go
+    /// for it; and what killed compilations left goes. How many bytes were removed.
     pub fn prune(&self, size: u64, keep: Option<&Path>) -> u64 {
-        for path in self.files().filter(|path| path.extension().is_none_or(|extension| extension != "so")) {
-            let age = fs::symlink_metadata(&path).and_then(|meta| meta.modified()).map(|time| time.elapsed());
-            if age.is_ok_and(|age| age.is_ok_and(|age| age > ABANDONED)) {
-                remove(&path);
-            }
-        }
-        let entries = self.entries();
+        self.sweep();
+        let mut entries = self.entries();
         let mut total: u64 = entries.iter().map(|entry| entry.size).sum();
         let mut removed = 0;
-        for entry in entries {
-            if total <= size {
-                break;
-            }
-            if keep == Some(&entry.path) {
-                continue;
-            }
+        while total > size
+            && let Some(index) = first_to_go(&entries, keep)
+        {
+            let entry = entries.remove(index);
             if self.evict(&entry) {
                 total -= entry.size;
                 removed += entry.size;
             }
         }
         removed
+    }
+
+    /// Removes what killed compilations left: half-written files, and locks that nobody holds.
+    fn sweep(&self) {
+        let half = self.files().filter(|path| path.extension().is_none_or(|extension| extension != "so"));
+        for path in half.filter(|path| is_old(path)) {
+            remove(&path);
+        }
+        let notes = fs::read_dir(&self.notes).into_iter().flatten().flatten().map(|entry| entry.path());
+        let begins = |path: &PathBuf, kind: &[u8]| {
+            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(kind))
+        };
+        let lock = |path: &PathBuf| begins(path, b"lock-") || begins(path, b"watch-");
+        for path in notes.filter(lock).filter(|path| is_old(path)) {
+            if let Ok(file) = open(&path)
+                && let Ok(_lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            {
+                remove(&path);
+            }
+        }
     }
 
     /// Removes an entry unless a container is about to run it; whether it is gone. Those that run it keep it.
@@ -234,6 +255,25 @@ impl Store {
             let _ = fs::remove_dir(engine);
         }
     }
+}
+
+/// Which of `entries`, the least recently used first, makes room for the others; `None` where none may.
+fn first_to_go(entries: &[Entry], keep: Option<&Path>) -> Option<usize> {
+    let mut shares = HashMap::<sealed::Owner, u64>::new();
+    for entry in entries {
+        *shares.entry(entry.owner).or_default() += entry.size;
+    }
+    let most = shares.iter().max_by_key(|(owner, size)| (**size, **owner)).map(|(owner, _)| *owner)?;
+    let kept = |entry: &Entry| keep == Some(&entry.path);
+    let goes = |entry: &Entry| entry.owner == most && !kept(entry);
+    // Who has most has this one only: either it goes, or something of others.
+    let last = || entries.iter().position(kept).filter(|_| shares.len() > 1);
+    entries.iter().position(goes).or_else(last)
+}
+
+fn is_old(path: &Path) -> bool {
+    let age = fs::symlink_metadata(path).and_then(|meta| meta.modified()).map(|time| time.elapsed());
+    age.is_ok_and(|age| age.is_ok_and(|age| age > ABANDONED))
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -282,9 +322,15 @@ mod tests {
     }
 
     fn put(store: &Store, module: &[u8], size: usize) -> Key {
+        put_of(store, Tenant::ADMIN, module, size).unwrap()
+    }
+
+    fn put_of(store: &Store, tenant: Tenant, module: &[u8], size: usize) -> io::Result<Key> {
         let key = Key::of(module, Features::default());
-        store.put(&key, Optimization::O2, &mut content(&vec![7; size])).unwrap();
-        key
+        store.put(&key, Optimization::O2, tenant, &mut content(&vec![7; size]))?;
+        // Later ones are later by the clock, too.
+        std::thread::sleep(Duration::from_millis(10));
+        Ok(key)
     }
 
     fn content(bytes: &[u8]) -> File {
@@ -365,13 +411,21 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_remembered_until_it_is_taken_back() {
+    fn a_tenant_makes_room_for_its_own_and_takes_nothing_of_who_has_less() {
         let (_top, store) = scene();
-        let key = Key::of(b"a", Features::default());
-        assert_eq!(store.failure(&key), None);
-        store.set_failure(&key, Some("no luck"));
-        assert_eq!(store.failure(&key).as_deref(), Some("no luck"));
-        store.set_failure(&key, None);
-        assert_eq!(store.failure(&key), None);
+        let (greedy, modest) = (Tenant::new("greedy"), Tenant::new("modest"));
+        let own: Vec<Key> = [b"a", b"b"].iter().map(|module| put_of(&store, modest, *module, 2000).unwrap()).collect();
+        let flood: Vec<Key> = (0..20_u8).map(|number| put_of(&store, greedy, &[number, 1], 2000).unwrap()).collect();
+        let there = |keys: &[Key]| keys.iter().filter(|key| store.get(key, Optimization::O2).is_some()).count();
+        assert_eq!(there(&own), 2);
+        assert_eq!(there(&flood), 2);
+        // Larger than what is left beside the other's.
+        let error = put_of(&store, greedy, b"huge", 9_900).unwrap_err();
+        assert!(error.to_string().contains("share of the cache"), "{error}");
+        assert_eq!((there(&own), there(&flood)), (2, 0));
+        // Who comes later has a share as well.
+        put_of(&store, greedy, b"again", 5000).unwrap();
+        let third = put_of(&store, Tenant::new("third"), b"new", 3000).unwrap();
+        assert!(there(&own) == 2 && there(&[third]) == 1);
     }
 }

@@ -14,7 +14,7 @@ use wasmedge_shim_protocol::{Aot, AotPolicy, Location, Optimization};
 
 use super::source::{self, Source};
 use crate::{
-    aot::{Key, Store, compiling, obtain_in_background},
+    aot::{Key, Module, Store, compiling, obtain_in_background},
     compile::optimization_of,
     containerd::Client,
     wasm::{Features, Kind, classify},
@@ -96,12 +96,12 @@ fn warm_one(store: &Store, name: &str, module: &[u8], level: Optimization) -> Re
     let wanted = Aot { policy: AotPolicy::Require, level, ..Aot::default() };
     // The first time, a container's compilation to another level may have been under way.
     for _ in 0..2 {
-        obtain_in_background(store, &wanted, &key, &|| Ok(module.to_vec())).map_err(|cause| anyhow!(cause))?;
+        obtain_in_background(store, &wanted, &key, Module::Bytes(module)).map_err(|cause| anyhow!(cause))?;
         show_progress(store, &key, name, module.len() as u64)?;
         if store.get(&key, level).is_some() {
             return Ok(format!("compiled in {:.1} s", begin.elapsed().as_secs_f64()));
         }
-        if let Some(cause) = store.failure(&key) {
+        if let Some(cause) = store.failures().get(&key) {
             bail!(cause);
         }
     }

@@ -8,15 +8,17 @@
 //! map code and load one more filter.
 //!
 //! [`before_run`], when the module is started: descriptors, since one of them was the start's; signal handlers, which would
-//! make a container that is not started end; and the filter with which no more code can be mapped.
+//! make a container that is not started end; and the filters, which forbid the system calls of all the others: that of the
+//! container, then ours, with which no more code can be mapped, and which the other one lets be loaded.
 
 use std::io;
 
 use caps::{CapSet, Capability, CapsHashSet};
+use oci_spec::runtime::LinuxSeccomp;
 
 use super::{
     apparmor::{self, When},
-    descriptors, seccomp, signals,
+    descriptors, profile, seccomp, signals,
 };
 
 /// Capabilities that a WASI guest can make use of: it has files and sockets and nothing else. File access as root to
@@ -36,6 +38,8 @@ pub struct Hardening<'a> {
     /// Whether programs of the node's are run in this process's place before the module: they have the capabilities of the
     /// spec, and are executed, so most of the first step waits for them.
     pub hooks: bool,
+    /// The container's seccomp profile, amended for a module.
+    pub profile: Option<&'a LinuxSeccomp>,
 }
 
 /// Makes this process fit to read a module.
@@ -67,6 +71,7 @@ pub fn before_run(hardening: &Hardening<'_>) -> Result<(), String> {
     if hardening.hooks {
         lose_privileges()?;
     }
+    hardening.profile.map_or(Ok(()), profile::load)?;
     if hardening.plugins { seccomp::install_with_threads() } else { seccomp::install() }
 }
 

@@ -11,6 +11,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::interpose::{self, ENGINE_SLACK};
 use crate::wasm::{Limits, PAGE};
 
+/// Addresses that WasmEdge 0.17.1 reserves for each linear memory, used or not (`lib/system/allocator.cpp`), in bytes.
+const RESERVED: u64 = 12 << 30;
+
 /// More than any process has, in bytes: the address space of a processor.
 const ADDRESS_SPACE: u64 = 1 << 47;
 
@@ -55,11 +58,36 @@ fn can_map(length: usize) -> bool {
     }
 }
 
-/// Sets the bound for a module that has been loaded; `inherited` is what was [`in_use`] before.
+/// Sets the bound for a module that has been loaded; `inherited` is what was [`in_use`] before. A limit that the process
+/// has already, from its container or from whoever started the engine, stays: the smaller one counts.
 ///
-/// Only the soft limit: raising the hard one again takes a privilege that not every host has. The module cannot.
+/// Only the soft limit is the bound: raising the hard one again takes a privilege that not every host has. The module
+/// cannot raise either.
 pub fn bound(limits: &Limits, inherited: u64) -> io::Result<()> {
-    Ok(setrlimit(Resource::RLIMIT_DATA, inherited + limits.data() + ENGINE_SLACK, libc::RLIM_INFINITY)?)
+    let (given, _) = getrlimit(Resource::RLIMIT_DATA)?;
+    let own = inherited.saturating_add(limits.data()).saturating_add(ENGINE_SLACK);
+    Ok(setrlimit(Resource::RLIMIT_DATA, own.min(given), given)?)
+}
+
+/// Whether the limits that the process was given leave room for a module of `length` bytes; `inherited` is [`in_use`] yet.
+///
+/// # Errors
+/// Names the limit.
+pub fn check_room(inherited: u64, length: u64) -> Result<(), String> {
+    let limit = |resource| getrlimit(resource).map_or(libc::RLIM_INFINITY, |(soft, _)| soft);
+    let data = limit(Resource::RLIMIT_DATA);
+    if data < inherited.saturating_add(length).saturating_add(4 * ENGINE_SLACK) {
+        return Err(format!(
+            "RLIMIT_DATA, {data} bytes, is too small: the engine has {inherited} and the module takes {length}"
+        ));
+    }
+    let addresses = limit(Resource::RLIMIT_AS);
+    if addresses < RESERVED {
+        return Err(format!(
+            "RLIMIT_AS, {addresses} bytes, is too small: the engine reserves {RESERVED} bytes of addresses for a memory"
+        ));
+    }
+    Ok(())
 }
 
 /// Makes the bound that of the linear memories, too: `memory.grow` fails before the engine is out of memory. They may
@@ -90,5 +118,17 @@ mod tests {
         });
         assert!(equal);
         assert_eq!(getrlimit(Resource::RLIMIT_DATA).unwrap(), limits);
+    }
+
+    #[test]
+    fn a_limit_that_leaves_no_room_is_named() {
+        assert_eq!(check_room(1 << 20, 1 << 20), Ok(()));
+        let most = u64::MAX - 1;
+        let (soft, _) = getrlimit(Resource::RLIMIT_DATA).unwrap();
+        if soft == libc::RLIM_INFINITY {
+            assert_eq!(check_room(most, 0), Ok(()));
+        } else {
+            assert!(check_room(most, 0).unwrap_err().starts_with("RLIMIT_DATA"));
+        }
     }
 }

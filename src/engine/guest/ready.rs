@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{LinuxSeccomp, Process};
 
 use super::{
     console, core_dump,
@@ -32,6 +32,8 @@ pub struct Sandbox {
     pub limits: Limits,
     /// AppArmor profile for a module; a Linux process gets its own with its execve.
     pub apparmor_profile: Option<String>,
+    /// The container's seccomp profile, where it is loaded last.
+    pub seccomp: Option<LinuxSeccomp>,
     /// A descriptor of the node's `/proc`, where the kernel needs one to change the profile of a module's process; closed
     /// before anything of the guest is opened.
     pub proc: Option<RawFd>,
@@ -121,6 +123,7 @@ impl Sandbox {
             proc: self.proc,
             plugins: !self.settings.plugins.names.is_empty(),
             hooks: self.hooks,
+            profile: self.seccomp.as_ref(),
         }
     }
 
@@ -129,6 +132,7 @@ impl Sandbox {
         let bytes = bytes.map_err(|error| error.to_string())?;
         let bounds = |error: io::Error| format!("memory limit: {error}");
         let inherited = memory::in_use().map_err(bounds)?;
+        memory::check_room(inherited, bytes.len() as u64)?;
         let program = match &self.native {
             Some(native) => self.load_native(*native, &bytes, invocation)?,
             None => self.load_plain(&bytes, invocation)?,
@@ -158,7 +162,7 @@ impl Sandbox {
     pub fn run(&self, ready: Ready, env: &[String]) -> String {
         match ready {
             Ready::Wasm { program, world } => self.run_module(*program, &world),
-            Ready::Linux { path, args } => native::exec(&path, &args, env),
+            Ready::Linux { path, args } => native::exec(&path, &args, env, self.seccomp.as_ref()),
         }
     }
 

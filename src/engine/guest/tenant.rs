@@ -8,7 +8,7 @@
 use std::os::fd::OwnedFd;
 
 use caps::CapSet;
-use libcontainer::{capabilities::drop_privileges, seccomp::initialize_seccomp, syscall::syscall::create_syscall};
+use libcontainer::{capabilities::drop_privileges, syscall::syscall::create_syscall};
 use nix::{
     errno::Errno,
     sys::stat::Mode,
@@ -18,7 +18,7 @@ use oci_spec::runtime::{LinuxSeccomp, Process};
 
 use super::{
     apparmor::{self, When},
-    console,
+    console, profile,
     ready::{Ready, Sandbox},
 };
 
@@ -29,7 +29,7 @@ const CLOSE_ON_EXEC: libc::c_uint = 1 << 2;
 pub struct Tenant {
     /// Its description, with capabilities and limits spelled out.
     pub process: Process,
-    /// The container's filter.
+    /// The container's filter, where it takes privileges to load.
     pub seccomp: Option<LinuxSeccomp>,
     /// How it is run. For a module this process sees nothing of what is [`super::HIDDEN_FROM_MODULES`].
     pub sandbox: Sandbox,
@@ -78,16 +78,13 @@ fn prepare(tenant: &Tenant, send_console: impl FnOnce(OwnedFd) -> Result<(), Str
     // Only for root there may be directories that the user cannot enter, and the other way round.
     let entered = chdir(process.cwd());
     change_user(process)?;
-    if !no_new_privileges {
-        load_filter(tenant.seccomp.as_ref())?;
+    if let Some(profile) = &tenant.seccomp {
+        profile::load(profile)?;
     }
     if let Some(capabilities) = process.capabilities() {
         drop_privileges(capabilities, &*create_syscall()).map_err(|error| format!("capabilities: {error}"))?;
     }
     enter_directory(process, entered)?;
-    if no_new_privileges {
-        load_filter(tenant.seccomp.as_ref())?;
-    }
     // SAFETY: changes flags of descriptors only.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_ON_EXEC) };
     tenant.sandbox.prepare(process)
@@ -109,15 +106,6 @@ fn change_user(process: &Process) -> Result<(), String> {
     caps::read(None, CapSet::Permitted)
         .and_then(|permitted| caps::set(None, CapSet::Effective, &permitted))
         .map_err(|error| format!("capabilities: {error}"))
-}
-
-fn load_filter(seccomp: Option<&LinuxSeccomp>) -> Result<(), String> {
-    let Some(seccomp) = seccomp else { return Ok(()) };
-    match initialize_seccomp(seccomp) {
-        Ok(None) => Ok(()),
-        Ok(Some(_)) => Err("seccomp profiles that notify an agent are not supported in exec".to_owned()),
-        Err(error) => Err(format!("seccomp profile: {error}")),
-    }
 }
 
 /// The working directory must be entered, and lie inside of the container: a path of `/proc/self/fd` could lead out

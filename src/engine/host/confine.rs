@@ -58,10 +58,13 @@ impl Confinement {
         if let Some(Err(error)) = self.cgroup.as_ref().map(WorkersCgroup::enter) {
             log::warn!("{error}");
         }
-        if let Some((soft, hard)) = self.descriptors {
-            setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?;
-        }
-        Ok(())
+        self.give_descriptors_back()
+    }
+
+    /// Sets the limit on descriptors to what it was.
+    pub fn give_descriptors_back(&self) -> io::Result<()> {
+        let Some((soft, hard)) = self.descriptors else { return Ok(()) };
+        Ok(setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?)
     }
 }
 

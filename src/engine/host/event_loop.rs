@@ -26,6 +26,7 @@ impl Host {
     pub fn run(mut self) -> Result<()> {
         let mut withdrawn = false;
         while !self.stopping {
+            self.renew_if_due();
             let leaves = !withdrawn && self.is_outlived();
             if leaves {
                 // Nobody new comes from now on; who has come already is served.

@@ -14,6 +14,8 @@ use anyhow::{Context, Result};
 use nix::sys::resource::{Resource, getrlimit};
 use wasmedge_shim_protocol::{Channel, Error};
 
+use super::renew;
+
 /// Descriptors that new connections leave to the work for those that are there: streams that come with a request, pidfds,
 /// sockets of workers.
 const RESERVE: u64 = 16;
@@ -46,11 +48,16 @@ pub enum Arrival {
 
 impl Listener {
     /// Listens at `path`. Whoever starts a host holds a lock and has found nobody listening: a socket that is there is a
-    /// dead host's.
+    /// dead host's. A host that begins anew goes on with its own.
     pub fn new(path: &Path) -> Result<Self> {
-        let _ = fs::remove_file(path);
         let failed = || format!("cannot listen on {}", path.display());
-        let socket = Channel::listen(path).with_context(failed)?;
+        let socket = match renew::inherited_listener() {
+            Some(socket) => socket,
+            None => {
+                let _ = fs::remove_file(path);
+                Channel::listen(path).with_context(failed)?
+            }
+        };
         let file = identity(path).with_context(failed)?;
         Ok(Self { socket, path: path.to_owned(), file, paused_until: None, told: None })
     }

@@ -15,6 +15,7 @@ mod job;
 mod listener;
 mod newborns;
 mod programs;
+mod renew;
 mod requests;
 mod seal;
 mod state;

@@ -23,8 +23,10 @@ impl Host {
             Request::Start(key) => self.start(caller, key),
             Request::Exec(exec) => self.exec(caller, exec, fds),
             Request::Update(update) => self.update(caller, update),
-            Request::Delete(key) => {
-                self.delete_siblings(&key);
+            Request::Delete { key, with_siblings } => {
+                if with_siblings {
+                    self.delete_siblings(&key);
+                }
                 self.delete(caller, key);
             }
         }
@@ -78,7 +80,8 @@ impl Host {
     }
 
     /// After a pod's shim that is gone containerd asks for the deletion of one container only, the one that the shim was
-    /// started for. The pod's others have nobody left, either.
+    /// started for. The pod's others have nobody left, either. That the connection is gone says nothing by itself: a
+    /// shim that lives makes another one.
     fn delete_siblings(&mut self, key: &ContainerKey) {
         let Some(owner) = self.containers.get(key).map(|container| container.owner) else { return };
         if self.is_connected(owner) {

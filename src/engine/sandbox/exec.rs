@@ -15,13 +15,13 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use libcontainer::syscall::syscall::create_syscall;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use oci_spec::runtime::{Process, Spec};
-use wasmedge_shim_protocol::{Exec, Failure, FailureKind, Location, Reply};
+use wasmedge_shim_protocol::{ContainerKey, Exec, Failure, FailureKind, Location, Reply};
 
 use super::{
     cgroup::Birth,
-    handover, home, lookup,
+    check, handover, home, lookup,
     namespaces::Container,
-    native_code::{self, NativeCode},
+    native_code::{self, Asker, NativeCode},
     place::proc_for,
     plan, plugins, sibling,
     state::{Record, State},
@@ -29,7 +29,8 @@ use super::{
 };
 use crate::{
     guest::{
-        EXEC_FAILED, Finished, Sandbox, Tenant, become_program, descriptors::close_all_but, exit_now, hide_from_module,
+        EXEC_FAILED, Finished, Sandbox, SeccompProfile, Tenant, become_program, descriptors::close_all_but, exit_now,
+        hide_from_module,
     },
     wasm::Limits,
 };
@@ -55,7 +56,7 @@ pub fn exec(location: &Location, request: &Exec, process: OwnedFd, stdio: [Owned
         Err(error) => return Err(Failure::internal(format!("cannot use container {}: {error}", request.key))),
     };
     let stdio = (!request.terminal).then_some(stdio);
-    run(location, &record, &container, process, stdio).map_err(|error| match container.has_ended() {
+    run(location, &request.key, &record, &container, process, stdio).map_err(|error| match container.has_ended() {
         true => ended(),
         false => Failure::internal(format!("{error:#}")),
     })
@@ -63,6 +64,7 @@ pub fn exec(location: &Location, request: &Exec, process: OwnedFd, stdio: [Owned
 
 fn run(
     location: &Location,
+    key: &ContainerKey,
     record: &Record,
     container: &Container,
     process: OwnedFd,
@@ -71,6 +73,7 @@ fn run(
     // containerd's own: ours lacks what is done by hand.
     let spec = plan::load(&record.bundle.join("config.json"))?;
     let mut process = parse(process)?;
+    check::process(&process)?;
     inherit(&mut process, &spec);
     translate::spell_out_capabilities(&mut process);
 
@@ -81,7 +84,8 @@ fn run(
     let code = match module {
         Some(file) => {
             let features = record.settings.features();
-            let entry = native_code::obtain(location, &record.aot, features, file, record.layers.as_ref())?;
+            let asker = Asker::program(key, spec.annotations().as_ref());
+            let entry = native_code::obtain(location, &asker, &record.aot, features, file, record.layers.as_ref())?;
             plugins::load(&record.settings.plugins)?;
             entry.map(|entry| NativeCode::new(entry, &record.aot)).transpose()?.flatten()
         }
@@ -89,8 +93,11 @@ fn run(
     };
     let apparmor_profile = process.apparmor_profile().clone().filter(|profile| !profile.is_empty());
     let proc = proc_for(apparmor_profile.as_deref())?;
+    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
+    let seccomp = SeccompProfile::new(seccomp, &process, for_module);
     let sandbox = Sandbox {
         for_module,
+        seccomp: seccomp.late,
         limits: Limits { memory: record.memory, ..Limits::default() },
         apparmor_profile,
         proc: proc.as_ref().map(AsRawFd::as_raw_fd),
@@ -99,11 +106,14 @@ fn run(
         settings: record.settings.clone(),
     };
     let hidden = for_module && !record.module;
-    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
     let oom_score = spec.process().as_ref().and_then(Process::oom_score_adj);
     let birth = Birth::beside(&record.cgroups, container.pid()).context("cannot enter the container's cgroup")?;
     ensure!(!container.has_ended(), "it has ended");
-    spawn(Making { tenant: Tenant { process, seccomp, sandbox, stdio }, hidden, oom_score }, container, &birth)
+    spawn(
+        Making { tenant: Tenant { process, seccomp: seccomp.early, sandbox, stdio }, hidden, oom_score },
+        container,
+        &birth,
+    )
 }
 
 fn parse(file: OwnedFd) -> Result<Process> {

@@ -6,6 +6,8 @@ mod artifact;
 mod by_hand;
 mod by_libcontainer;
 mod cgroup;
+mod check;
+mod child;
 mod console;
 mod create;
 mod delete;

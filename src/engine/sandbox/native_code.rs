@@ -3,25 +3,24 @@
 //! The cache is not in the container, so its processes are given a descriptor of the one file. It leads through a mount of
 //! its own that cannot be written to: whoever gets hold of the descriptor, and is root, still changes nothing in the cache.
 
-use std::{
-    collections::HashMap,
-    fs::File,
-    io::{self, Seek},
-    os::fd::AsRawFd,
-    path::Path,
-    str::FromStr,
-};
+use std::{collections::HashMap, fs::File, io, os::fd::AsRawFd, path::Path, str::FromStr};
 
-use anyhow::{Context, Result, anyhow};
-use wasmedge_shim_protocol::{Aot, AotPolicy, Location, Optimization};
+use anyhow::{Context, Result, anyhow, ensure};
+use wasmedge_shim_protocol::{Aot, AotPolicy, ContainerKey, Location, Optimization};
 
-use super::{mounts::detached::DetachedMount, waiting::while_compiling};
+use super::{mounts::detached::DetachedMount, state::State, waiting::while_compiling};
 use crate::{
-    aot::{self, InUse, Key, Layers, Store},
+    aot::{self, InUse, Key, Layers, Module, Store, Tenant},
     files,
     guest::Native,
     wasm::Features,
 };
+
+/// containerd's namespace of Kubernetes.
+const KUBERNETES: &str = "k8s.io";
+
+/// Annotation of containerd's CRI plugin, which sets it itself: the pod's namespace.
+const POD_NAMESPACE: &str = "io.kubernetes.cri.sandbox-namespace";
 
 /// Annotation with a policy for one container.
 pub const POLICY: &str = "io.wasmedge.aot";
@@ -32,12 +31,26 @@ pub const LEVEL: &str = "io.wasmedge.aot.level";
 /// What is wanted for a container with these annotations.
 ///
 /// # Errors
-/// An annotation that is not understood.
+/// An annotation that is not understood, or asks for more than the options let containers have.
 pub fn wanted(options: &Aot, annotations: Option<&HashMap<String, String>>) -> Result<Aot> {
     let mut aot = options.clone();
-    if let Some(annotations) = annotations {
-        aot.policy = annotated(annotations, POLICY, AotPolicy::NAMES)?.unwrap_or(aot.policy);
-        aot.level = annotated(annotations, LEVEL, Optimization::NAMES)?.unwrap_or(aot.level);
+    let Some(annotations) = annotations else { return Ok(aot) };
+    if let Some(policy) = annotated::<AotPolicy>(annotations, POLICY, AotPolicy::NAMES)? {
+        // What is set for all may be more than a container may ask for; it may still ask for that.
+        let most = options.most_policy.max(options.policy);
+        ensure!(
+            policy <= most,
+            "annotation {POLICY}: \"{policy}\" is more than the runtime's option aot.most_policy allows, \"{most}\""
+        );
+        aot.policy = policy;
+    }
+    if let Some(level) = annotated::<Optimization>(annotations, LEVEL, Optimization::NAMES)? {
+        let most = if options.level.work() > options.most_level.work() { options.level } else { options.most_level };
+        ensure!(
+            level.work() <= most.work(),
+            "annotation {LEVEL}: \"{level}\" is more than the runtime's option aot.most_level allows, \"{most}\""
+        );
+        aot.level = level;
     }
     Ok(aot)
 }
@@ -50,6 +63,36 @@ fn annotated<T: FromStr>(annotations: &HashMap<String, String>, name: &str, expe
     }
 }
 
+/// Whose container native code is for.
+pub struct Asker<'a> {
+    key: &'a ContainerKey,
+    annotations: Option<&'a HashMap<String, String>>,
+    is_init: bool,
+}
+
+impl<'a> Asker<'a> {
+    /// For the init of the container `key` with these annotations, which is to be made.
+    pub fn init(key: &'a ContainerKey, annotations: Option<&'a HashMap<String, String>>) -> Self {
+        Self { key, annotations, is_init: true }
+    }
+
+    /// For another program in it.
+    pub fn program(key: &'a ContainerKey, annotations: Option<&'a HashMap<String, String>>) -> Self {
+        Self { key, annotations, is_init: false }
+    }
+
+    /// containerd's namespace; Kubernetes has all its pods in one, and says in an annotation of its own in which of the
+    /// cluster's each is.
+    fn tenant(&self) -> Tenant {
+        let ContainerKey { namespace, .. } = self.key;
+        let pod = self.annotations.filter(|_| namespace == KUBERNETES).and_then(|all| all.get(POD_NAMESPACE));
+        match pod {
+            Some(pod) => Tenant::new(&format!("{namespace}/{pod}")),
+            None => Tenant::new(namespace),
+        }
+    }
+}
+
 /// Native code for the module in `file`, to be run with `features`, which may be of a root filesystem with these `layers`;
 /// `None` where it is to be interpreted.
 ///
@@ -57,6 +100,7 @@ fn annotated<T: FromStr>(annotations: &HashMap<String, String>, name: &str, expe
 /// Where it has to be native code and cannot be.
 pub fn obtain(
     location: &Location,
+    asker: &Asker<'_>,
     aot: &Aot,
     features: Features,
     mut file: File,
@@ -65,15 +109,32 @@ pub fn obtain(
     if aot.policy == AotPolicy::Off {
         return Ok(None);
     }
+    let size = file.metadata().context("cannot look at the module")?.len();
+    if size > files::MAX_MODULE {
+        return refuse(aot, &format!("it is larger than {} MiB", files::MAX_MODULE >> 20));
+    }
     let key = Key::with_digest(aot::sha256(location, &mut file, layers).context("cannot read the module")?, features);
-    let read = || {
-        (&file).rewind()?;
-        files::read(&file, files::MAX_MODULE)
-    };
     let store = Store::new(location, u64::from(aot.cache_mib) << 20);
-    let obtain = || aot::obtain(&store, aot, &key, &read);
+    let state = State::new(location, asker.key);
+    // A container without a record is gone, one without an init is being made; of one that is not understood nothing is known.
+    let lasts = || match state.record() {
+        Ok(record) => record.map_or(Some(false), |record| record.init.map(|init| init.exists())),
+        Err(_) => Some(false),
+    };
+    // A program's process is not in the container's record.
+    let lasts = asker.is_init.then_some(&lasts as &dyn Fn() -> Option<bool>);
+    let asker = aot::Asker { tenant: asker.tenant(), lasts };
+    let obtain = || aot::obtain(&store, aot, &key, Module::File(&file), &asker);
     let obtained = if aot.policy == AotPolicy::Tiered { obtain() } else { while_compiling(obtain) };
     obtained.map_err(|cause| missing(&cause))
+}
+
+fn refuse<T>(aot: &Aot, cause: &str) -> Result<Option<T>> {
+    if aot.policy == AotPolicy::Require {
+        return Err(missing(cause));
+    }
+    log::warn!("a module is interpreted: {cause}");
+    Ok(None)
 }
 
 /// Native code that a process of a container can be given.
@@ -93,11 +154,7 @@ impl NativeCode {
         let required = aot.policy == AotPolicy::Require;
         match read_only(&entry) {
             Ok(file) => Ok(Some(Self { file, required, _in_use: entry })),
-            Err(error) if required => Err(missing(&format!("it cannot be mounted read-only: {error}"))),
-            Err(error) => {
-                log::warn!("a module is interpreted: its native code cannot be mounted read-only: {error}");
-                Ok(None)
-            }
+            Err(error) => refuse(aot, &format!("its native code cannot be mounted read-only: {error}")),
         }
     }
 
@@ -123,16 +180,62 @@ fn missing(cause: &str) -> anyhow::Error {
 mod tests {
     use super::*;
 
+    fn annotated_with(name: &str, value: &str) -> HashMap<String, String> {
+        HashMap::from([(name.to_owned(), value.to_owned())])
+    }
+
     #[test]
-    fn an_annotation_overrides_the_options() {
-        let annotated = |policy: &str| HashMap::from([(POLICY.to_owned(), policy.to_owned())]);
+    fn an_annotation_chooses_where_no_option_was_set() {
         let policy = |annotations: Option<&_>| wanted(&Aot::default(), annotations).map(|aot| aot.policy);
         assert_eq!(policy(None).unwrap(), AotPolicy::Tiered);
-        assert_eq!(policy(Some(&annotated("off"))).unwrap(), AotPolicy::Off);
+        assert_eq!(policy(Some(&annotated_with(POLICY, "off"))).unwrap(), AotPolicy::Off);
+        assert_eq!(policy(Some(&annotated_with(POLICY, "require"))).unwrap(), AotPolicy::Require);
         assert_eq!(
-            policy(Some(&annotated("on"))).unwrap_err().to_string(),
+            policy(Some(&annotated_with(POLICY, "on"))).unwrap_err().to_string(),
             "annotation io.wasmedge.aot: off, tiered, wait or require is expected, not \"on\""
         );
+    }
+
+    #[test]
+    fn an_annotation_raises_nothing_above_the_options() {
+        let off = Aot { policy: AotPolicy::Off, ..Aot::default() }.with_most(Some(AotPolicy::Off), None, None);
+        for policy in ["tiered", "wait", "require"] {
+            assert_eq!(
+                wanted(&off, Some(&annotated_with(POLICY, policy))).unwrap_err().to_string(),
+                format!(
+                    "annotation io.wasmedge.aot: \"{policy}\" is more than the runtime's option aot.most_policy allows, \"off\""
+                )
+            );
+        }
+        assert_eq!(wanted(&off, Some(&annotated_with(POLICY, "off"))).unwrap().policy, AotPolicy::Off);
+        let some = Aot { most_policy: AotPolicy::Wait, ..off };
+        assert_eq!(wanted(&some, Some(&annotated_with(POLICY, "wait"))).unwrap().policy, AotPolicy::Wait);
+        assert!(wanted(&some, Some(&annotated_with(POLICY, "require"))).is_err());
+        assert_eq!(wanted(&some, None).unwrap().policy, AotPolicy::Off, "what they may is not what they do");
+        let required = Aot { policy: AotPolicy::Require, most_policy: AotPolicy::Off, ..some };
+        assert!(wanted(&required, Some(&annotated_with(POLICY, "require"))).is_ok());
+        let level = |aot: &Aot, level| wanted(aot, Some(&annotated_with(LEVEL, level)));
+        assert_eq!(
+            level(&Aot::default(), "O3").unwrap_err().to_string(),
+            "annotation io.wasmedge.aot.level: \"O3\" is more than the runtime's option aot.most_level allows, \"O2\""
+        );
+        for lower in ["O0", "O1", "O2", "Os", "Oz"] {
+            assert!(level(&Aot::default(), lower).is_ok(), "{lower}");
+        }
+        assert!(level(&Aot { most_level: Optimization::O3, ..Aot::default() }, "O3").is_ok());
+    }
+
+    #[test]
+    fn pods_of_kubernetes_are_told_apart_by_their_namespace_and_others_cannot_pretend() {
+        let tenant = |namespace: &str, pod: Option<&str>| {
+            let key = ContainerKey { namespace: namespace.to_owned(), id: "c".to_owned() };
+            let annotations = pod.map(|pod| annotated_with(POD_NAMESPACE, pod));
+            Asker::init(&key, annotations.as_ref()).tenant()
+        };
+        assert_eq!(tenant("k8s.io", Some("a")), tenant("k8s.io", Some("a")));
+        assert_ne!(tenant("k8s.io", Some("a")), tenant("k8s.io", Some("b")));
+        assert_eq!(tenant("default", Some("a")), tenant("default", None));
+        assert_ne!(tenant("default", None), tenant("moby", None));
     }
 
     #[test]

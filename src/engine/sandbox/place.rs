@@ -19,7 +19,11 @@ use super::{
     by_hand,
     cgroup::{self, resources::Left},
     console::ConsoleSocket,
-    mounts::staging,
+    devices,
+    mounts::{
+        destinations::{self, ReadOnly},
+        hidden, staging,
+    },
     native_code::NativeCode,
     plan::Plan,
     state::State,
@@ -27,7 +31,7 @@ use super::{
     userns,
     workload::Workload,
 };
-use crate::guest::{GuestExecutor, Sandbox, apparmor};
+use crate::guest::{GuestExecutor, Sandbox, apparmor, take_seccomp_profile};
 
 /// A container that only lacks its processes.
 pub struct Placed {
@@ -37,6 +41,10 @@ pub struct Placed {
     pub by_hand: Option<ByHand>,
     /// Resources that are set when the container is made.
     pub left: Left,
+    /// Devices that are made when the container is.
+    pub devices: devices::Left,
+    /// Mounts that become read-only when all is in them.
+    pub read_only: ReadOnly,
     /// Runs the program.
     pub executor: GuestExecutor,
     /// Where the terminal's master comes.
@@ -52,18 +60,27 @@ pub struct Placed {
 
 /// Prepares the container.
 ///
-/// The order: a module's spec is stripped first, since what is taken out of it must not be built by the steps that follow.
-/// The cgroup mount is next, as it adds bind mounts, whose sources are staged after that, in the user namespace that is
+/// The order: where mounts go is settled first, by the spec as it came, and then a module's is stripped, since what is taken out
+/// of it must not be built by the steps that follow. Devices are made in the root before anything is mounted in it. The cgroup
+/// mount is next, as it adds bind mounts, whose sources are staged after that, in the user namespace that is
 /// made in between. The spec is written down last, when it is complete.
 ///
 /// # Errors
 /// Names what cannot be had.
 pub fn place(state: &State, request: &Create, plan: Plan, workload: &Workload, stdio: &[OwnedFd; 3]) -> Result<Placed> {
-    let Plan { mut spec, settings, limits, owner, start_hooks, .. } = plan;
+    let Plan { mut spec, root, settings, limits, owner, start_hooks, .. } = plan;
     give_to_user(owner, stdio)?;
+    let tree = destinations::settle(&mut spec, &root)?;
     let by_hand = workload.is_module().then(|| translate::for_module(&mut spec));
+    if workload.is_module() {
+        hidden::hide(&mut spec, &request.bundle)?;
+    }
+    let read_only = ReadOnly::take(&mut spec);
+    let devices = devices::take(&mut spec, &tree)?;
+    devices.make_in_root(&root)?;
     cgroup::mount::replace(&mut spec).context("cannot prepare the cgroup mount")?;
     let left = cgroup::resources::take(&mut spec, request.options.systemd_cgroup);
+    let seccomp_profile = take_seccomp_profile(&mut spec, workload.is_module());
     let user_namespace = userns::make(&mut spec)?;
     staging::stage(&mut spec, &request.bundle, user_namespace.as_ref())?;
     save(&spec, &state.config())?;
@@ -75,6 +92,7 @@ pub fn place(state: &State, request: &Create, plan: Plan, workload: &Workload, s
     let sandbox = Sandbox {
         for_module: workload.is_module(),
         limits,
+        seccomp: seccomp_profile,
         apparmor_profile,
         proc: proc.as_ref().map(AsRawFd::as_raw_fd),
         hooks: start_hooks.is_some(),
@@ -87,6 +105,8 @@ pub fn place(state: &State, request: &Create, plan: Plan, workload: &Workload, s
         spec,
         by_hand,
         left,
+        devices,
+        read_only,
         executor: GuestExecutor::new(sandbox, start_hooks),
         console: request.terminal.then(|| ConsoleSocket::new(state)).transpose()?,
         owner,

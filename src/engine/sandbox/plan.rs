@@ -11,7 +11,7 @@ use oci_spec::runtime::{Hook, Process, Spec};
 use serde_json::Value;
 use wasmedge_shim_protocol::{Aot, Create};
 
-use super::{hooks, native_code, settings, translate};
+use super::{check, hooks, native_code, settings, translate};
 use crate::{guest::Settings, wasm::Limits};
 
 /// What is wanted of a container.
@@ -42,6 +42,8 @@ impl Plan {
     pub fn read(request: &Create) -> Result<Self> {
         let config = request.bundle.join("config.json");
         let mut spec = load(&config)?;
+        check::clean_cgroup_path(&mut spec, request.options.systemd_cgroup);
+        check::spec(&spec, request.options.systemd_cgroup)?;
         let late_hooks = spec.hooks().as_ref().is_some_and(hooks::late);
         translate::absolute_root(&mut spec, &request.bundle);
         translate::spell_out(&mut spec);

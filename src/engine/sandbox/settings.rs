@@ -136,7 +136,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasmedge_shim_protocol::Proposal;
+    use wasmedge_shim_protocol::{Proposal, Secret};
 
     fn with(engine: &Engine) -> SandboxOptions {
         SandboxOptions { engine: engine.clone(), ..SandboxOptions::default() }
@@ -221,7 +221,7 @@ mod tests {
         let plugins = Plugins {
             directory: "/p".into(),
             names: vec!["a".into(), "b".into()],
-            env: vec![("X".into(), "1".into())],
+            env: vec![("X".into(), Secret::new("1".into()))],
         };
         let options = SandboxOptions { plugins: plugins.clone(), ..SandboxOptions::default() };
         assert_eq!(wanted(&options, None).unwrap().plugins, plugins);

@@ -5,8 +5,10 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use nix::unistd::{Gid, Uid};
 use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxIdMapping, Mount, Process, Spec};
 
+use super::mounts::destinations::is_bind;
 use crate::{guest::HIDDEN_FROM_MODULES, wasm::Limits};
 
 /// What libcontainer would need `/proc` in the container for, and is therefore done without it.
@@ -53,6 +55,15 @@ pub fn user_on_the_node(spec: &Spec) -> u32 {
     on_the_node(uid, mappings).unwrap_or(uid)
 }
 
+/// The node's numbers of a user and a group of the container.
+pub fn owner_on_the_node(spec: &Spec, uid: u32, gid: u32) -> (Uid, Gid) {
+    let linux = spec.linux().as_ref();
+    let users = linux.and_then(|linux| linux.uid_mappings().as_deref());
+    let groups = linux.and_then(|linux| linux.gid_mappings().as_deref());
+    let (uid, gid) = (on_the_node(uid, users).unwrap_or(uid), on_the_node(gid, groups).unwrap_or(gid));
+    (Uid::from_raw(uid), Gid::from_raw(gid))
+}
+
 /// The node's number of a user or group of the container; `None` where its user namespace does not have it.
 fn on_the_node(id: u32, mappings: Option<&[LinuxIdMapping]>) -> Option<u32> {
     let Some(mappings) = mappings.filter(|mappings| !mappings.is_empty()) else { return Some(id) };
@@ -84,10 +95,14 @@ fn plain(path: &Path) -> PathBuf {
 /// Says what a spec leaves unsaid where libcontainer's reading of that is not runc's.
 ///
 /// A set of capabilities that is not given is empty (libcontainer leaves the process what it has: `--cap-drop ALL`
-/// comes as `"capabilities": {}`). The root mount is not tied to the node's, unless a mount asks for such a tie.
+/// comes as `"capabilities": {}`). What says that privileges may be gained says nothing (libcontainer takes it for the
+/// contrary when it loads the seccomp profile, `process/init/process.rs`). The root mount is not tied to the node's, unless a mount asks for such a tie.
 pub fn spell_out(spec: &mut Spec) {
     if let Some(process) = spec.process_mut() {
         spell_out_capabilities(process);
+        if process.no_new_privileges() == Some(false) {
+            process.set_no_new_privileges(None);
+        }
     }
     let tied = |mount: &Mount| {
         mount
@@ -131,12 +146,19 @@ const CAPABILITY_SETS: [(Get, Set); 5] = [
     (LinuxCapabilities::ambient, LinuxCapabilities::set_ambient),
 ];
 
-/// Names the root filesystem absolutely, since libcontainer gets its bundle from another directory.
+/// Names the root filesystem and the sources of bind mounts absolutely, since libcontainer gets its bundle from another
+/// directory.
 pub fn absolute_root(spec: &mut Spec, bundle: &Path) {
     if let Some(root) = spec.root_mut() {
         let absolute = bundle.join(root.path());
         root.set_path(absolute);
     }
+    let mut mounts = spec.mounts().clone().unwrap_or_default();
+    for mount in mounts.iter_mut().filter(|mount| is_bind(mount)) {
+        let source = mount.source().as_ref().map(|source| bundle.join(source));
+        mount.set_source(source);
+    }
+    spec.set_mounts(Some(mounts));
 }
 
 /// Bounds for a module from the container's resources.
@@ -150,7 +172,7 @@ pub fn limits(spec: &Spec) -> Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oci_spec::runtime::{LinuxIdMappingBuilder, LinuxMemoryBuilder, LinuxResourcesBuilder, UserBuilder};
+    use oci_spec::runtime::{LinuxIdMappingBuilder, LinuxMemoryBuilder, LinuxResourcesBuilder};
 
     #[test]
     fn a_module_does_not_see_proc_and_sys_but_keeps_its_other_mounts() {

@@ -18,6 +18,7 @@ use super::{
         files::{self, Change},
         systemd,
     },
+    check,
     state::{Init, Record, State},
 };
 use crate::wasm::Limits;
@@ -38,6 +39,8 @@ pub fn update(location: &Location, request: &Update) -> Result<Reply, Failure> {
     let record = state.record().map_err(internal)?.ok_or_else(not_found)?;
     let resources: LinuxResources = serde_json::from_slice(&request.resources)
         .map_err(|error| Failure::new(FailureKind::InvalidArgument, format!("the new resources: {error}")))?;
+    check::resources(&resources, files::is_v2(&record.cgroups))
+        .map_err(|error| Failure::new(FailureKind::InvalidArgument, error.to_string()))?;
     apply(&state, record, &request.key.id, &resources).map(|()| Reply::Updated).map_err(internal)
 }
 
@@ -99,25 +102,26 @@ fn rebound(process: Init, before: &Limits, after: &Limits) -> Result<()> {
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
         old => old?,
     };
-    if old == RLIM_INFINITY {
+    if old.rlim_cur == RLIM_INFINITY {
         return Ok(());
     }
-    let new = old.saturating_sub(before.data()).saturating_add(after.data());
-    let set = become_user_of(process.pid).and_then(|()| Ok(limit_of(process.pid, Some(new))?));
+    // The hard limit is what the container was given for itself.
+    let moved = old.rlim_cur.saturating_sub(before.data()).saturating_add(after.data());
+    let new = libc::rlimit { rlim_cur: moved.min(old.rlim_max), ..old };
+    let set = become_user_of(process.pid).and_then(|()| Ok(limit_of(process.pid, Some(&new))?));
     // Back, for the next one.
     setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0))?;
     setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0))?;
     set.map(drop)
 }
 
-/// Reads the soft limit on a process's private memory, after setting it.
-fn limit_of(pid: i32, new: Option<u64>) -> io::Result<u64> {
-    let new = new.map(|bytes| libc::rlimit { rlim_cur: bytes, rlim_max: RLIM_INFINITY });
-    let new = new.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+/// Reads the limits on a process's private memory, and sets `new` ones.
+fn limit_of(pid: i32, new: Option<&libc::rlimit>) -> io::Result<libc::rlimit> {
+    let new = new.map_or(std::ptr::null(), std::ptr::from_ref);
     let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: reads and writes one structure each.
     match unsafe { libc::prlimit(pid, libc::RLIMIT_DATA, new, &raw mut old) } {
-        0 => Ok(old.rlim_cur),
+        0 => Ok(old),
         _ => Err(io::Error::last_os_error()),
     }
 }

@@ -16,7 +16,8 @@ use wasmedge_shim_protocol::{Create, Location};
 use super::{
     artifact, home,
     lookup::{self, Program},
-    native_code::{self, NativeCode},
+    mounts::destinations,
+    native_code::{self, Asker, NativeCode},
     plan::{Plan, process_of},
     plugins,
     state::State,
@@ -43,6 +44,7 @@ impl Workload {
     /// # Errors
     /// Names the file, the layer or the plugin.
     pub fn find(location: &Location, state: &State, request: &Create, plan: &mut Plan) -> Result<Self> {
+        destinations::check_root(&plan.root)?;
         let root = Root::new(&plan.root).with_context(|| format!("cannot use the root {}", plan.root.display()))?;
         make_working_directory(&plan.spec, &root)?;
         let spec = plan.spec.clone();
@@ -52,7 +54,8 @@ impl Workload {
         let Some(file) = find_module(location, state, request, &mut plan.spec, &root)? else { return Ok(Self::Linux) };
         let layers = Layers::for_file(&file, &request.rootfs, &plan.root);
         let features = plan.settings.features();
-        let entry = native_code::obtain(location, &plan.aot, features, file, layers.as_ref())?;
+        let asker = Asker::init(&request.key, plan.spec.annotations().as_ref());
+        let entry = native_code::obtain(location, &asker, &plan.aot, features, file, layers.as_ref())?;
         let code = entry.map(|entry| NativeCode::new(entry, &plan.aot)).transpose()?.flatten();
         // Into this process, from the node's files: those that it makes have them too.
         plugins::load(&plan.settings.plugins)?;

@@ -2,7 +2,7 @@
 //! with it, and its value.
 
 use toml::Value;
-use wasmedge_shim_protocol::{Aot, AotPolicy, Engine, Optimization, Plugins, Proposals};
+use wasmedge_shim_protocol::{Aot, AotPolicy, Engine, Optimization, Plugins, Proposals, Secret};
 
 use super::{
     OptionsError,
@@ -12,16 +12,27 @@ use super::{
     },
 };
 
-/// An option of `aot`.
-pub fn aot(aot: &mut Aot, key: &str, name: &str, value: &Value) -> Result<Found, OptionsError> {
-    match key {
-        "policy" => aot.policy = named(name, AotPolicy::NAMES, value)?,
-        "level" => aot.level = named(name, Optimization::NAMES, value)?,
-        "wait_ms" => aot.wait_millis = number(name, value)?,
-        "cache_mib" => aot.cache_mib = number(name, value)?,
-        _ => return Ok(Unknown),
-    }
-    Ok(Known(()))
+/// The options of `aot`, all together: what containers may ask for depends on what else is set.
+pub fn aot(aot: &mut Aot, name: &str, value: &Value) -> Result<(), OptionsError> {
+    let (mut policy, mut most_policy, mut most_level) = (None, None, None);
+    section(name, value, |key, name, value| {
+        match key {
+            "policy" => policy = Some(named(name, AotPolicy::NAMES, value)?),
+            "most_policy" => most_policy = Some(named(name, AotPolicy::NAMES, value)?),
+            "level" => aot.level = named(name, Optimization::NAMES, value)?,
+            "most_level" => most_level = Some(named(name, Optimization::NAMES, value)?),
+            "wait_ms" => aot.wait_millis = number(name, value)?,
+            "cache_mib" => aot.cache_mib = number(name, value)?,
+            "compilers" => aot.compilers = number(name, value)?,
+            "compilers_mib" => aot.compilers_mib = number(name, value)?,
+            "new_per_minute" => aot.new_per_minute = number(name, value)?,
+            _ => return Ok(Unknown),
+        }
+        Ok(Known(()))
+    })?;
+    aot.policy = policy.unwrap_or(aot.policy);
+    *aot = std::mem::take(aot).with_most(policy, most_policy, most_level);
+    Ok(())
 }
 
 /// An option of `engine`, but for the path of its binary.
@@ -55,7 +66,7 @@ pub fn plugins(plugins: &mut Plugins, key: &str, name: &str, value: &Value) -> R
             let sound = !key.is_empty() && !key.contains(['=', '\0']);
             let text = value.as_str().filter(|text| sound && !text.contains('\0'));
             let text = text.ok_or_else(|| wrong(name, "NAME = \"VALUE\"", value))?;
-            plugins.env.push((key.to_owned(), text.to_owned()));
+            plugins.env.push((key.to_owned(), Secret::new(text.to_owned())));
             Ok(Known(()))
         })?,
         _ => return Ok(Unknown),

@@ -1,5 +1,7 @@
 //! Native code: when a module has it, and what happens when it cannot be had.
 
+mod bounds;
+mod permission;
 mod sharing;
 
 use std::{
@@ -12,6 +14,7 @@ use std::{
 use e2e::{
     Kind, Scene,
     command::command,
+    ctr,
     docker::{Container, Run},
     process::Process,
     until,
@@ -46,6 +49,12 @@ impl Fresh {
         fs::write(&path, bytes).unwrap();
         let sum = command("sha256sum").arg(path.display().to_string()).run().stdout;
         Self { directory, digest: sum.split(' ').next().unwrap().to_owned() }
+    }
+
+    /// `ctr run` of it, in the namespace `default`, under the runtime's own policy.
+    fn ctr(&self, scene: &Scene) -> ctr::Run {
+        let mount = format!("--mount=type=bind,src={},dst=/fresh,options=rbind:ro", self.directory.display());
+        scene.ctr(Kind::Wasm).flags([mount])
     }
 
     fn docker(&self, scene: &Scene, policy: &str) -> Run {

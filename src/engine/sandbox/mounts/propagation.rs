@@ -9,10 +9,10 @@ use nix::mount::{MsFlags, mount};
 use oci_spec::runtime::Spec;
 use wasmedge_shim_protocol::Pidfd;
 
-use crate::sandbox::namespaces;
+use crate::sandbox::child;
 
 /// Where a mount asks for a tie to the node, gives each mount of the container with the init behind `pidfd` the propagation
-/// that it names. This process ends up in the container's mount namespace.
+/// that it names.
 pub fn set(spec: &Spec, pidfd: &Pidfd) -> Result<()> {
     let mounts: Vec<_> = spec
         .mounts()
@@ -25,12 +25,13 @@ pub fn set(spec: &Spec, pidfd: &Pidfd) -> Result<()> {
     if !mounts.iter().any(|(_, flags)| flags.intersects(MsFlags::MS_SHARED | MsFlags::MS_SLAVE)) {
         return Ok(());
     }
-    namespaces::enter_mounts(pidfd)?;
-    for (destination, flags) in mounts {
-        mount(None::<&str>, &destination, None::<&str>, flags, None::<&str>)
-            .with_context(|| format!("cannot set the propagation of {}", destination.display()))?;
-    }
-    Ok(())
+    child::in_mounts_of(pidfd, || {
+        for (destination, flags) in &mounts {
+            mount(None::<&str>, destination, None::<&str>, *flags, None::<&str>)
+                .with_context(|| format!("cannot set the propagation of {}", destination.display()))?;
+        }
+        Ok(())
+    })
 }
 
 /// What a mount option says of propagation.

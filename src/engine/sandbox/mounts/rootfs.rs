@@ -3,7 +3,10 @@
 use std::{
     fs::{self, File},
     io,
-    os::fd::OwnedFd,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::{Component, Path, PathBuf},
 };
 
@@ -16,7 +19,7 @@ use nix::{
 use wasmedge_shim_protocol::RootfsMount;
 
 use super::{
-    detached::DetachedMount,
+    detached::{self, DetachedMount},
     options::{self, MountOptions},
 };
 use crate::sandbox::{namespaces, userns};
@@ -91,9 +94,10 @@ fn mount_one(one: &RootfsMount, target: &Path) -> Result<()> {
     let fstype = (!one.fstype.is_empty()).then_some(one.fstype.as_str());
     let data = (!options.data.is_empty()).then_some(options.data.as_str());
     mount(Some(one.source.as_str()), target, fstype, options.flags, data)?;
-    // A bind mount takes the other flags from its source, until it is remounted.
-    if options.flags.contains(MsFlags::MS_BIND) && options.flags.contains(MsFlags::MS_RDONLY) {
-        mount(None::<&str>, target, None::<&str>, options.flags | MsFlags::MS_REMOUNT, None::<&str>)?;
+    // A bind mount takes the other flags from its source, until it is given its own.
+    if options.flags.contains(MsFlags::MS_BIND) {
+        let mounted = File::options().read(true).custom_flags(libc::O_PATH).open(target)?;
+        detached::add_flags(mounted.as_fd(), options.flags)?;
     }
     Ok(())
 }
@@ -104,6 +108,7 @@ fn mount_mapped(one: &RootfsMount, target: &Path, options: &MountOptions, namesp
     if one.fstype != "overlay" {
         let copy = DetachedMount::copy(Path::new(&one.source), options.flags.contains(MsFlags::MS_REC))?;
         copy.map_ids(namespace, false).context("its filesystem cannot be mapped")?;
+        copy.add_flags(options.flags)?;
         return copy.attach(target).map_err(Into::into);
     }
     // In a mount namespace of its own, so that the mapped layers are at no place of the node, not even after a crash.
