@@ -11,8 +11,8 @@ use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
     sys::socket::{
-        AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, accept4,
-        bind, connect, listen, recvmsg, sendmsg, setsockopt, socket,
+        AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen,
+        sendmsg, setsockopt, socket,
         sockopt::{ReceiveTimeout, SendTimeout},
     },
     sys::time::TimeVal,
@@ -149,27 +149,49 @@ impl Channel {
         Ok(Some(Received { message: message?, fds, fds_lost }))
     }
 
-    fn recv_packet(&self, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>, MsgFlags)> {
+    /// By hand, as nix hands out no descriptors at all, and leaves them open, where there was no room for all of them.
+    fn recv_packet(&self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>, MsgFlags)> {
         let mut control = cmsg_space!([RawFd; MAX_FDS]);
         loop {
-            let mut iov = [IoSliceMut::new(buffer)];
-            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-            match recvmsg::<()>(self.socket.as_raw_fd(), &mut iov, Some(&mut control), flags) {
-                Ok(packet) => {
-                    let mut fds = Vec::new();
-                    for message in packet.cmsgs().map_err(io::Error::from)? {
-                        if let ControlMessageOwned::ScmRights(raw) = message {
-                            // SAFETY: the kernel has just installed these descriptors for us.
-                            fds.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
-                        }
-                    }
-                    return Ok((packet.bytes, fds, packet.flags));
-                }
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(io::Error::from(errno).into()),
+            let mut iov = IoSliceMut::new(buffer);
+            // SAFETY: for this structure of integers and pointers all zeros are a value.
+            let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+            header.msg_iov = (&raw mut iov).cast();
+            header.msg_iovlen = 1;
+            header.msg_control = control.as_mut_ptr().cast();
+            header.msg_controllen = control.capacity() as _;
+            // SAFETY: an IoSliceMut has the layout of an iovec; both buffers are as large as the header says.
+            let size = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) };
+            match usize::try_from(size) {
+                Ok(size) => return Ok((size, received_fds(&header), MsgFlags::from_bits_retain(header.msg_flags))),
+                Err(_) if Errno::last() == Errno::EINTR => {}
+                Err(_) => return Err(io::Error::last_os_error()),
             }
         }
     }
+}
+
+/// Takes the descriptors that recvmsg has put into the control messages of `header`.
+fn received_fds(header: &libc::msghdr) -> Vec<OwnedFd> {
+    let mut fds = Vec::new();
+    // SAFETY: the kernel has filled in the header and the buffer that it points to.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
+    // SAFETY: null, or a control message in that buffer.
+    while let Some(message) = unsafe { next.as_ref() } {
+        if (message.cmsg_level, message.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            // SAFETY: takes an integer.
+            let head = unsafe { libc::CMSG_LEN(0) } as usize;
+            let count = (message.cmsg_len as usize).saturating_sub(head) / size_of::<RawFd>();
+            // SAFETY: the data of this kind of message are so many descriptors, which the kernel has just installed for us.
+            let fd = |index| unsafe {
+                OwnedFd::from_raw_fd(libc::CMSG_DATA(next).cast::<RawFd>().add(index).read_unaligned())
+            };
+            fds.extend((0..count).map(fd));
+        }
+        // SAFETY: as above.
+        next = unsafe { libc::CMSG_NXTHDR(header, next) };
+    }
+    fds
 }
 
 impl AsFd for Channel {

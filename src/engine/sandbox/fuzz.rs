@@ -6,7 +6,7 @@ use std::{
 };
 
 use oci_spec::runtime::{LinuxCapabilities, Spec};
-use wasmedge_shim_protocol::{Engine, RootfsMount, SandboxOptions};
+use wasmedge_shim_protocol::{Aot, Engine, RootfsMount, SandboxOptions};
 
 pub use super::cgroup::fuzz::resources;
 use super::{
@@ -14,11 +14,11 @@ use super::{
     cgroup, home,
     lookup::Missing,
     mounts::{options, rootfs},
-    native_code, settings,
-    state::{self, Init, Record},
-    translate,
+    native_code,
+    record::{self, Record},
+    settings, state, translate,
 };
-use crate::guest::Preopen;
+use crate::{aot, guest::Preopen};
 
 /// The options of a runtime, a line `NAME VALUE` each, an empty line, annotations, a line `NAME=VALUE` each: nobody has
 /// more than the options allow.
@@ -50,6 +50,8 @@ fn set(options: &mut SandboxOptions, name: &str, value: &str) {
         "plugin" => plugins.names.push(value.to_owned()),
         "aot" => aot.policy = value.parse().unwrap_or(aot.policy),
         "level" => aot.level = value.parse().unwrap_or(aot.level),
+        "most-aot" => aot.most_policy = value.parse().unwrap_or(aot.most_policy),
+        "most-level" => aot.most_level = value.parse().unwrap_or(aot.most_level),
         _ => {}
     }
 }
@@ -57,7 +59,10 @@ fn set(options: &mut SandboxOptions, name: &str, value: &str) {
 /// What a container with these annotations has is no more than it may have.
 fn decide(options: &SandboxOptions, annotations: Option<&HashMap<String, String>>) {
     if let Ok(aot) = native_code::wanted(&options.aot, annotations) {
-        assert!(aot.cache_mib == options.aot.cache_mib && aot.wait_millis == options.aot.wait_millis, "{aot:?}");
+        let Aot { policy, level, most_policy, most_level, .. } = options.aot;
+        assert!(aot.policy <= policy.max(most_policy), "{aot:?}");
+        assert!(aot.level.work() <= level.work().max(most_level.work()), "{aot:?}");
+        assert_eq!(Aot { policy, level, ..aot }, options.aot);
     }
     let Ok(wanted) = settings::wanted(options, annotations) else { return };
     let Engine { gas_limit, time_limit_millis, memory_pages, proposals, optional_proposals, .. } = options.engine;
@@ -141,10 +146,16 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-/// A record of a container: what is read is written again as it was.
+/// A record of a container: what is read is written again as it was, and what it takes to remove the container is found
+/// by the other way, too.
 pub fn records(data: &[u8]) {
-    if let Ok(record) = serde_json::from_slice::<Record>(data) {
+    let salvaged = record::salvage(data);
+    if let Ok(record) = record::read(data) {
         kept(&record);
+        let Record { bundle, worker, init, cgroups, systemd_cgroup, late_hooks, .. } = salvaged;
+        assert_eq!((bundle, cgroups), (record.bundle, record.cgroups));
+        assert_eq!((worker, init), (record.worker, record.init));
+        assert_eq!((systemd_cgroup, late_hooks), (record.systemd_cgroup, record.late_hooks));
     }
 }
 
@@ -162,7 +173,10 @@ pub fn proc_files(data: &[u8]) {
     assert_eq!(state::start_time(&stat), Some(time), "{stat:?}");
     let (mountinfo, membership) = text.split_once("\n\n").unwrap_or((&text, "0::/a\n"));
     cgroup::fuzz::directories(mountinfo, membership);
-    let _ = Init::of(-1);
+    aot::fuzz::places(mountinfo, membership);
+    if let Some(home) = home::home_of(0, data) {
+        assert!(!home.is_empty() && !home.contains(['\n', '\0']), "{home:?}");
+    }
 }
 
 /// Mounts of a root filesystem, a line `TYPE SOURCE TARGET OPTION…` each: none is outside of the root.

@@ -29,8 +29,6 @@ pub struct Task {
     pub init: Arc<Process>,
     /// Its cgroups.
     pub cgroups: Cgroups,
-    /// Held while it is being deleted.
-    pub deletion: tokio::sync::Mutex<()>,
     programs: Mutex<Programs>,
     oom_kills: OomKills,
     /// Whether somebody wanted it killed.
@@ -65,8 +63,7 @@ impl Task {
     /// A container that was just created.
     pub fn new(key: ContainerKey, bundle: String, init: Arc<Process>, cgroups: Cgroups) -> Self {
         let oom_kills = OomKills::new(&cgroups);
-        let (deletion, programs, doomed) = (tokio::sync::Mutex::default(), Mutex::default(), AtomicBool::default());
-        Self { key, bundle, init, cgroups, deletion, programs, oom_kills, doomed }
+        Self { key, bundle, init, cgroups, programs: Mutex::default(), oom_kills, doomed: AtomicBool::default() }
     }
 
     fn programs(&self) -> MutexGuard<'_, Programs> {

@@ -145,14 +145,14 @@ impl Shared {
     /// created is waited for: when containerd gives up on a creation it deletes at once, and what the creation brings forth
     /// must go.
     pub async fn delete(&self, id: &str, exec_id: &str) -> Result<(u32, ExitStatus)> {
+        if !exec_id.is_empty() {
+            let task = self.tasks.get(id)?;
+            return self.delete_program(&task, &*task.process(exec_id)?).await;
+        }
+        let _deletion = self.tasks.deletion(id).await?;
         self.tasks.created(id).await;
         let task = self.tasks.get(id)?;
-        let process = task.process(exec_id)?;
-        if !exec_id.is_empty() {
-            return self.delete_program(&task, &process).await;
-        }
-        let _deletion = task.deletion.lock().await;
-        self.tasks.check_current(&task)?;
+        let process = &task.init;
         process.state().check_delete()?;
         if process.state() == State::Created {
             // Its end is published before its deletion, so it has to be seen first. It may have died by itself.
@@ -161,7 +161,7 @@ impl Shared {
         let status = process.wait().await;
         let _turn = process.turn.lock().await;
         self.engine.delete(&task.key, false).await?;
-        for process in task.all_programs().iter().chain([&process]) {
+        for process in task.all_programs().iter().chain([process]) {
             if let Some(live) = process.live() {
                 live.streams.shutdown().await;
             }
@@ -179,10 +179,9 @@ impl Shared {
     /// Whether the shim has nothing to do any more, and will take nothing on. What is under way for container `id` comes
     /// first: containerd does not wait for it any more, and does not ask twice.
     pub async fn shut_down(&self, id: &str) -> bool {
+        // There may be nothing to wait for.
+        drop(self.tasks.deletion(id).await);
         self.tasks.created(id).await;
-        if let Ok(task) = self.tasks.get(id) {
-            drop(task.deletion.lock().await);
-        }
         self.tasks.close_if_empty()
     }
 }

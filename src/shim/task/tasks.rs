@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{OwnedMutexGuard, watch},
+    time::timeout,
+};
 use wasmedge_shim_protocol::{Exit, ExitStatus};
 
 use super::{container::Task, process::Process};
@@ -45,6 +48,8 @@ struct Entry {
     task: Option<Arc<Task>>,
     /// While it is being created.
     creation: Option<Creation>,
+    /// Held while it is being deleted, or while somebody who wants that waits for its creation.
+    deletion: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A creation under way.
@@ -103,7 +108,7 @@ impl Tasks {
         if entries.by_id.contains_key(id) {
             return Err(TaskError::already_exists(format!("container {id} exists")));
         }
-        let entry = Entry { task: None, creation: Some(Creation::default()) };
+        let entry = Entry { creation: Some(Creation::default()), ..Entry::default() };
         entries.by_id.insert(id.to_owned(), entry);
         Ok(Reservation { tasks: self.clone(), id: id.to_owned() })
     }
@@ -129,10 +134,16 @@ impl Tasks {
         task.ok_or_else(|| not_found(id))
     }
 
-    /// Whether `task` has not been deleted.
-    pub fn check_current(&self, task: &Arc<Task>) -> Result<()> {
-        let current = self.get(&task.key.id)?;
-        if Arc::ptr_eq(&current, task) { Ok(()) } else { Err(not_found(&task.key.id)) }
+    /// The right to delete `id`, whether it is created by now or not, after those who asked for it before.
+    ///
+    /// # Errors
+    /// Where there is nothing, or nothing any more, by that name.
+    pub async fn deletion(&self, id: &str) -> Result<OwnedMutexGuard<()>> {
+        let of_entry = || self.lock().by_id.get(id).map(|entry| entry.deletion.clone()).ok_or_else(|| not_found(id));
+        let deletion = of_entry()?;
+        let guard = deletion.clone().lock_owned().await;
+        // The name may be another container's by now.
+        if Arc::ptr_eq(&of_entry()?, &deletion) { Ok(guard) } else { Err(not_found(id)) }
     }
 
     /// The container and the process that have ended; `None` where they are not known, or not yet.
@@ -239,6 +250,23 @@ mod tests {
         drop(reservation);
         assert!(tasks.close_if_empty());
         assert_eq!(tasks.reserve("one").err().unwrap().to_string(), "the shim is ending");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn one_container_is_deleted_once_and_another_of_its_name_is_not() {
+        let tasks = Arc::new(Tasks::default());
+        let reservation = tasks.reserve("one").unwrap();
+        let first = tasks.deletion("one").await.unwrap();
+        let second = tokio::spawn({
+            let tasks = tasks.clone();
+            async move { tasks.deletion("one").await.err().map(|error| error.to_string()) }
+        });
+        tokio::task::yield_now().await;
+        assert!(!second.is_finished());
+        drop(reservation);
+        let _other = tasks.reserve("one").unwrap();
+        drop(first);
+        assert_eq!(second.await.unwrap().unwrap(), "container one not found");
     }
 
     /// Regression test for C6.

@@ -90,13 +90,25 @@ fn the_host_is_not_out_of_descriptors_at_the_soft_limit_and_containers_have_it_a
     let shim = shim.start();
     let init = Process::of(shim.create().unwrap().pid.cast_signed()).unwrap();
     assert_eq!(limit(&init), [40, 4096]);
+    end(&shim);
+}
+
+/// Ends a created or running task.
+fn end(shim: &Shim) {
+    shim.kill(9).unwrap();
+    shim.wait().unwrap();
+    shim.delete().unwrap();
 }
 
 /// Regression test for C2: without descriptors the host turned without end and filled the log.
 #[test]
 fn a_host_without_descriptors_rests_and_takes_who_has_waited_later() {
     let scene = Scene::new();
-    let host = OwnHost::start("prlimit --nofile=34:34", "");
+    let host = OwnHost::start("", "");
+    let soft = |count: &str| {
+        command("prlimit").args([&format!("--nofile={count}:"), "--pid", &host.0.pid.to_string()]).run();
+    };
+    soft("34");
     let mut runs: Vec<_> = (0..12).map(|_| scene.ctr(Kind::Linux).command(["sleep", "600"]).spawn()).collect();
     sleep(Duration::from_secs(4));
     let (log, time, begin) = (log_size(), host.0.processor_time(), Instant::now());
@@ -104,7 +116,7 @@ fn a_host_without_descriptors_rests_and_takes_who_has_waited_later() {
     let share = (host.0.processor_time() - time) as f64 / (begin.elapsed().as_secs_f64() * 100.0);
     assert!(share < 0.05, "the host takes {:.0} % of a processor", share * 100.0);
     assert!(log_size() - log < 1000, "the log has grown by {} bytes", log_size() - log);
-    command("prlimit").args(["--nofile=4096:4096", "--pid", &host.0.pid.to_string()]).run();
+    soft("4096");
     scene.ctr(Kind::Linux).command(["echo", "hello"]).deadline(Duration::from_secs(20)).finish().exits(0);
     let refused = runs.iter_mut().filter_map(|run| run.wait(Duration::ZERO).then_some(())).count();
     assert!(refused < runs.len(), "all were refused");
@@ -115,13 +127,16 @@ fn a_host_without_descriptors_rests_and_takes_who_has_waited_later() {
 #[test]
 fn a_worker_dies_first_where_memory_is_short() {
     let scene = Scene::new();
-    let host = OwnHost::start("choom -n -500 --", "");
+    // Where the test may: not every node may protect a process.
+    let protect = "choom -n -500 --";
+    let may = command("sh").args(["-c", &format!("{protect} true")]).finish().code == 0;
+    let host = OwnHost::start(if may { protect } else { "" }, "");
     let shim = slow(&scene, "sleep 4");
     thread::scope(|scope| {
         scope.spawn(|| shim.create().unwrap());
         let worker = until("the worker", || workers(&host.0).into_iter().next());
-        assert_eq!(read(host.0.file("oom_score_adj")).trim(), "-500");
-        until("the worker without protection", || (read(worker.file("oom_score_adj")).trim() == "0").then_some(()));
+        assert!(!may || read(host.0.file("oom_score_adj")).trim() == "-500");
+        until("the worker without protection", || (!read(worker.file("oom_score_adj")).starts_with('-')).then_some(()));
         let cgroup = read(worker.file("cgroup"));
         let of_memory = |line: &&str| line.contains(":memory:") || line.starts_with("0::");
         assert!(cgroup.lines().filter(of_memory).any(|line| line.ends_with("/wasmedge-workers")), "{cgroup}");
@@ -131,17 +146,19 @@ fn a_worker_dies_first_where_memory_is_short() {
     });
     let init = Process::of(shim.start().unwrap().cast_signed()).unwrap();
     assert!(!read(init.file("cgroup")).contains("wasmedge-workers"));
+    end(&shim);
 }
 
 /// Regression test for S4: a worker that hung was there for ever, and with it all that it had made.
 #[test]
 fn a_worker_that_takes_too_long_is_ended_and_told_of() {
     let scene = Scene::new();
+    // A second more, for native code.
     let host = OwnHost::start("", "--patience 3");
     let shim = slow(&scene, "sleep 612");
     let begin = Instant::now();
     let (_, message) = shim.create().unwrap_err();
-    let expected = format!("the worker that was creating default/{} took longer than 3 s", shim.id());
+    let expected = format!("the worker that was creating default/{} took longer than 4 s", shim.id());
     assert!(message.contains(&expected), "{message}");
     assert!(begin.elapsed() < e2e::patient(Duration::from_secs(8)));
     until("the end of the hook", || {
@@ -233,6 +250,7 @@ fn annotations_do_not_fill_the_log_nor_forge_it() {
     let new = String::from_utf8_lossy(&text[usize::try_from(before).unwrap()..]).into_owned();
     assert!(new.lines().count() <= 3 && new.len() < 5000, "{new}");
     assert!(new.contains("500 annotation(s)") && new.contains(&format!("default/{}: ", shim.id())), "{new}");
+    end(&shim);
     assert!(!new.contains(['\u{1b}', '\r']) && !new.lines().any(|line| line.starts_with("[2030")), "{new}");
 }
 
@@ -321,6 +339,15 @@ fn a_container_of_which_nothing_is_known_is_not_called_deleted() {
     shim.clean_up();
 }
 
+/// Lets a frozen container go on, whatever becomes of the test.
+struct Thaw(String);
+
+impl Drop for Thaw {
+    fn drop(&mut self) {
+        let _ = fs::write(&self.0, "THAWED");
+    }
+}
+
 /// Regression test for C21: with one exec's worker the program of another was killed that was about to start.
 #[test]
 fn an_exec_whose_worker_dies_takes_no_other_with_it() {
@@ -333,12 +360,14 @@ fn an_exec_whose_worker_dies_takes_no_other_with_it() {
     }
     // Frozen as they arrive, both are made and not reported.
     fs::write(&freezer, "FROZEN").unwrap();
+    let _thaw = Thaw(freezer.clone());
     let exec = |id: &str| ctr(["task", "exec", "--exec-id", id, &task.id, "echo", id]).spawn();
     let procs = format!("/sys/fs/cgroup/freezer/default/{}/cgroup.procs", task.id);
     let arrived = |count| until("the exec's process", || (read(&procs).lines().count() == count).then_some(()));
     let mut first = exec("first");
     arrived(2);
-    let worker = workers(&host).into_iter().next_back().expect("the first worker");
+    let is_worker = |one: &Process| !read(one.file("cgroup")).contains(&task.id);
+    let worker = workers(&host).into_iter().find(is_worker).expect("the first worker");
     sleep(Duration::from_millis(100));
     let mut second = exec("second");
     arrived(3);

@@ -44,13 +44,15 @@ fn a_shim_without_room_for_a_program_s_descriptor_loses_that_program_only() {
     other.start().unwrap();
     let shim = engine::shims().into_iter().next().expect("the shim");
     let limit = |limit: &str| command("prlimit").args(["--pid", &shim.pid.to_string(), &format!("--nofile={limit}")]);
-    let last = shim.descriptors().iter().map(|(fd, _)| *fd).max().unwrap();
     let streams = Streams { stdout: format!("file://{}/out", scene.directory().display()), ..Streams::default() };
-    let causes: Vec<_> = (1..12)
-        .map(|more| {
-            let exec = format!("exec-{more}");
+    let causes: Vec<_> = (0..12)
+        .map(|room| {
+            let exec = format!("exec-{room}");
             one.exec(&exec, &one.bundle().process(&["sleep", "780"]), &streams).unwrap();
-            limit(&format!("{}:", last + more)).run();
+            // The limit is one of numbers: so many below it are free.
+            let used: Vec<_> = shim.descriptors().into_iter().map(|(fd, _)| fd).collect();
+            let lowest = (0..).filter(|fd| !used.contains(fd)).nth(room).expect("a free number");
+            limit(&format!("{lowest}:")).run();
             let started = one.start_exec(&exec);
             limit("4096:").run();
             if started.is_ok() {
