@@ -17,7 +17,7 @@ logs := target/logs
 # Prints how many tests passed and failed in a log of `cargo test`.
 count := awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed + 0, failed + 0 }'
 
-.PHONY: help build check lint unit e2e test compat soak versions critest vm demo bench bench-floors images node-up node-shell node-logs node-down clean
+.PHONY: help build check lint unit e2e test compat fuzz fuzz-differential fuzz-smoke soak versions critest vm demo bench bench-floors images node-up node-shell node-logs node-down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,24 @@ test: ## All tests, from nothing; the node stays up
 
 compat: ## Compare with runc, feature by feature; TEST=exec:: for a part
 	@test/e2e/compat $(TEST)
+
+fuzz: ## Fuzz what is parsed, 10 million executions a target; TARGET="spec …", FUZZ_RUNS, FUZZ_SECONDS (each)
+	@$(node) sdk >/dev/null
+	NODE_SKIP_BUILD=1 $(node) up
+	fuzz/run $(TARGET)
+
+fuzz-differential: ## Random modules, interpreted against native code at each level; MODULES=20000, FROM=0
+	@$(node) sdk >/dev/null
+	NODE_SKIP_BUILD=1 $(node) up
+	fuzz/differential $(or $(MODULES),20000) $(or $(FROM),0)
+
+fuzz-smoke: ## A little of both; in CI
+	@$(node) sdk >/dev/null
+	NODE_SKIP_BUILD=1 $(node) up
+	code=0
+	FUZZ_NAME="make fuzz-smoke" FUZZ_RUNS=1000000 FUZZ_SECONDS=2 fuzz/run || code=$$?
+	fuzz/differential 100 | sed 's/^make fuzz-differential/make fuzz-smoke/' || code=$$?
+	exit $$code
 
 soak: ## A thousand kills at random moments, for each kind of container
 	@FAULTS=1000 test/e2e/run parity::faults::kills_at_random

@@ -11,19 +11,35 @@ use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
     sys::socket::{
-        AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, accept4,
-        bind, connect, listen, recvmsg, sendmsg, socket,
+        AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen,
+        sendmsg, setsockopt, socket,
+        sockopt::{ReceiveTimeout, SendTimeout},
     },
+    sys::time::TimeVal,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, FromHost, Hello, PROTOCOL_VERSION, Result, ToHost, check_peer, wipe};
+use crate::{Error, FromHost, Hello, Peer, Result, ToHost, check_hello, check_peer, wipe};
 
 /// Largest message, in bytes. A root filesystem of 128 layers takes about 20 kB.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 
 /// Most file descriptors with one message.
 pub const MAX_FDS: usize = 4;
+
+/// How long a blocking client waits for the host, in seconds: for a place in its queue of connections, for its hello.
+const PATIENCE: i64 = 5;
+
+/// A message as it came.
+#[derive(Debug)]
+pub struct Received<T> {
+    /// The message.
+    pub message: T,
+    /// Its file descriptors, close-on-exec.
+    pub fds: Vec<OwnedFd>,
+    /// File descriptors came with it for which this process had no room (`RLIMIT_NOFILE`). There are none in `fds` then.
+    pub fds_lost: bool,
+}
 
 /// A connected `SOCK_SEQPACKET` socket. Blocking or not is the file descriptor's own property; on a non-blocking one
 /// [`Channel::send`] and [`Channel::recv`] fail with `WouldBlock`.
@@ -37,11 +53,11 @@ impl Channel {
     ///
     /// # Errors
     /// `NotFound` or `ConnectionRefused` where no host listens; [`Error::Peer`] where the host is not ours;
-    /// [`Error::Version`] where it speaks another version.
+    /// [`Error::Version`] where it speaks another version; [`Error::Silent`] where it does not answer.
     pub fn connect(path: &Path, program: &str) -> Result<Self> {
         let channel = Self::open(path, program)?;
-        let answer = channel.recv::<FromHost>()?;
-        check_hello(answer.map(|(message, _)| message))?;
+        let answer = channel.recv::<FromHost>().map_err(|error| silent_if_blocked(error, check_peer(&channel).ok()))?;
+        check_hello(answer.map(|received| received.message))?;
         Ok(channel)
     }
 
@@ -49,10 +65,15 @@ impl Channel {
     /// [`check_hello`].
     pub fn open(path: &Path, program: &str) -> Result<Self> {
         let channel = Self { socket: new_socket(SockFlag::empty())? };
+        // A host that is stopped does not empty its queue of connections: when that is full, connect waits.
+        let patience = TimeVal::new(PATIENCE, 0);
+        setsockopt(&channel.socket, SendTimeout, &patience).map_err(io::Error::from)?;
+        setsockopt(&channel.socket, ReceiveTimeout, &patience).map_err(io::Error::from)?;
         let address = UnixAddr::new(path).map_err(io::Error::from)?;
-        connect(channel.socket.as_raw_fd(), &address).map_err(io::Error::from)?;
+        let connected = connect(channel.socket.as_raw_fd(), &address).map_err(io::Error::from);
+        connected.map_err(|error| silent_if_blocked(error.into(), None))?;
         check_peer(&channel)?;
-        channel.send(&ToHost::Hello(Hello { protocol: PROTOCOL_VERSION, program: program.to_owned() }), &[])?;
+        channel.send(&ToHost::Hello(Hello::of(program)), &[])?;
         Ok(channel)
     }
 
@@ -104,46 +125,73 @@ impl Channel {
         }
     }
 
-    /// Receives one message and its file descriptors (close-on-exec); `None` when the peer has closed.
+    /// Receives one message and its file descriptors; `None` when the peer has closed.
     ///
     /// # Errors
     /// [`Error::Malformed`] or [`Error::TooLarge`] for a packet that is no message: the connection is of no use then.
-    pub fn recv<T: DeserializeOwned>(&self) -> Result<Option<(T, Vec<OwnedFd>)>> {
+    pub fn recv<T: DeserializeOwned>(&self) -> Result<Option<Received<T>>> {
         let mut buffer = vec![0; MAX_MESSAGE];
-        let (size, fds, flags) = self.recv_packet(&mut buffer)?;
-        if flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
+        let (size, mut fds, flags) = self.recv_packet(&mut buffer)?;
+        if flags.contains(MsgFlags::MSG_TRUNC) {
             return Err(Error::TooLarge { size, limit: MAX_MESSAGE });
         }
         if size == 0 {
             return Ok(None);
         }
+        let fds_lost = flags.contains(MsgFlags::MSG_CTRUNC);
+        if fds_lost {
+            // Which ones came is not known, and whoever goes without them needs the room.
+            fds.clear();
+        }
         let message = postcard::from_bytes(&buffer[..size]);
         // What is freed stays in the host's memory, of which every container has a copy.
         wipe(&mut buffer[..size]);
-        Ok(Some((message?, fds)))
+        Ok(Some(Received { message: message?, fds, fds_lost }))
     }
 
-    fn recv_packet(&self, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>, MsgFlags)> {
+    /// By hand, as nix hands out no descriptors at all, and leaves them open, where there was no room for all of them.
+    fn recv_packet(&self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>, MsgFlags)> {
         let mut control = cmsg_space!([RawFd; MAX_FDS]);
         loop {
-            let mut iov = [IoSliceMut::new(buffer)];
-            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-            match recvmsg::<()>(self.socket.as_raw_fd(), &mut iov, Some(&mut control), flags) {
-                Ok(packet) => {
-                    let mut fds = Vec::new();
-                    for message in packet.cmsgs().map_err(io::Error::from)? {
-                        if let ControlMessageOwned::ScmRights(raw) = message {
-                            // SAFETY: the kernel has just installed these descriptors for us.
-                            fds.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
-                        }
-                    }
-                    return Ok((packet.bytes, fds, packet.flags));
-                }
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(io::Error::from(errno).into()),
+            let mut iov = IoSliceMut::new(buffer);
+            // SAFETY: for this structure of integers and pointers all zeros are a value.
+            let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+            header.msg_iov = (&raw mut iov).cast();
+            header.msg_iovlen = 1;
+            header.msg_control = control.as_mut_ptr().cast();
+            header.msg_controllen = control.capacity() as _;
+            // SAFETY: an IoSliceMut has the layout of an iovec; both buffers are as large as the header says.
+            let size = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) };
+            match usize::try_from(size) {
+                Ok(size) => return Ok((size, received_fds(&header), MsgFlags::from_bits_retain(header.msg_flags))),
+                Err(_) if Errno::last() == Errno::EINTR => {}
+                Err(_) => return Err(io::Error::last_os_error()),
             }
         }
     }
+}
+
+/// Takes the descriptors that recvmsg has put into the control messages of `header`.
+fn received_fds(header: &libc::msghdr) -> Vec<OwnedFd> {
+    let mut fds = Vec::new();
+    // SAFETY: the kernel has filled in the header and the buffer that it points to.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
+    // SAFETY: null, or a control message in that buffer.
+    while let Some(message) = unsafe { next.as_ref() } {
+        if (message.cmsg_level, message.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            // SAFETY: takes an integer.
+            let head = unsafe { libc::CMSG_LEN(0) } as usize;
+            let count = (message.cmsg_len as usize).saturating_sub(head) / size_of::<RawFd>();
+            // SAFETY: the data of this kind of message are so many descriptors, which the kernel has just installed for us.
+            let fd = |index| unsafe {
+                OwnedFd::from_raw_fd(libc::CMSG_DATA(next).cast::<RawFd>().add(index).read_unaligned())
+            };
+            fds.extend((0..count).map(fd));
+        }
+        // SAFETY: as above.
+        next = unsafe { libc::CMSG_NXTHDR(header, next) };
+    }
+    fds
 }
 
 impl AsFd for Channel {
@@ -165,12 +213,11 @@ impl From<OwnedFd> for Channel {
     }
 }
 
-/// Whether the host's first message is a hello of this protocol version.
-pub fn check_hello(message: Option<FromHost>) -> Result<()> {
-    match message {
-        Some(FromHost::Hello(hello)) if hello.protocol == PROTOCOL_VERSION => Ok(()),
-        Some(FromHost::Hello(hello)) => Err(Error::Version { theirs: hello.protocol, ours: PROTOCOL_VERSION }),
-        Some(_) | None => Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
+/// What a time-out of the socket means.
+fn silent_if_blocked(error: Error, peer: Option<Peer>) -> Error {
+    match error {
+        Error::Io(io) if io.kind() == io::ErrorKind::WouldBlock => Error::Silent { pid: peer.map(|peer| peer.pid) },
+        error => error,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Versions;
+
 /// Shorthand for this crate's results.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -32,13 +34,21 @@ pub enum Error {
         /// The user id that was expected.
         expected: u32,
     },
-    /// The two ends speak different versions.
-    #[error("the engine host speaks protocol version {theirs}, this program version {ours}")]
+    /// The two ends have no version of the messages in common.
+    #[error("{program} speaks protocol version {theirs}, this program version {ours}")]
     Version {
-        /// The other end's version.
-        theirs: u32,
-        /// This end's version.
-        ours: u32,
+        /// The other end's name.
+        program: String,
+        /// The other end's versions.
+        theirs: Versions,
+        /// This end's versions.
+        ours: Versions,
+    },
+    /// The host is there, but stopped, hung or far behind.
+    #[error("the engine host{} does not answer", .pid.map(|pid| format!(", process {pid},")).unwrap_or_default())]
+    Silent {
+        /// Its process id, where that is known.
+        pid: Option<i32>,
     },
 }
 
@@ -68,13 +78,46 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of `kind` that says `message`.
+    /// A failure of `kind` that says `message`, which is [`cut`].
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: cut(message.into()) }
     }
 
     /// An [`FailureKind::Internal`] failure.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Internal, message)
+    }
+}
+
+/// Longest text for people that is passed on, in bytes. A message has room for a few of them.
+pub const MAX_TEXT: usize = 4096;
+
+/// A text that is passed on, whole or, with a mark, up to [`MAX_TEXT`].
+pub fn cut(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let mark = format!("… ({} bytes in all)", text.len());
+        let room = MAX_TEXT - mark.len();
+        let end = (0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+        text.truncate(end);
+        text.push_str(&mark);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Regression test for N3: a cause of 100 kB was lost, and with it all others.
+    #[test]
+    fn a_long_text_is_cut_where_a_letter_ends_and_says_so() {
+        assert_eq!(cut("short".into()), "short");
+        let exact = "x".repeat(MAX_TEXT);
+        assert_eq!(cut(exact.clone()), exact);
+        for letter in ["x", "é", "€", "😀"] {
+            let long = Failure::internal(letter.repeat(100_000)).message;
+            assert!(long.len() <= MAX_TEXT && long.len() > MAX_TEXT - 8, "{}", long.len());
+            assert!(long.ends_with(&format!("… ({} bytes in all)", 100_000 * letter.len())), "{letter}");
+        }
     }
 }

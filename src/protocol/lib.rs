@@ -2,14 +2,15 @@
 //!
 //! Both ends are on the same machine and talk over a `SOCK_SEQPACKET` unix socket: one packet is one message, file
 //! descriptors travel beside it (`SCM_RIGHTS`). The client speaks first, with [`Hello`]; the host answers with its
-//! own and closes the connection when the two protocol versions differ. After that the client sends [`Request`]s,
-//! numbered by itself, and the host sends one [`Reply`] to each, in any order, and an [`Exit`] for every process
-//! of this connection that ends.
+//! own and closes the connection when they have no protocol version in common. After that the client sends
+//! [`Request`]s, numbered by itself, and the host sends one [`Reply`] to each, in any order, and an [`Exit`] for every
+//! process of this connection that ends. Whether the host is well a client finds out by [`ToHost::Ping`].
 
 mod aot;
 mod channel;
 mod engine;
 mod error;
+mod hello;
 mod location;
 mod message;
 mod peer;
@@ -19,19 +20,17 @@ mod proposals;
 mod secret;
 
 pub use aot::{Aot, AotPolicy, Optimization};
-pub use channel::{Channel, MAX_FDS, MAX_MESSAGE, check_hello};
+pub use channel::{Channel, MAX_FDS, MAX_MESSAGE, Received};
 pub use engine::Engine;
-pub use error::{Error, Failure, FailureKind, Result};
+pub use error::{Error, Failure, FailureKind, MAX_TEXT, Result, cut};
+pub use hello::{Hello, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, Versions, check_hello};
 pub use location::{Location, ensure_private_dir};
 pub use message::{
-    ContainerKey, Create, Created, Deleted, Exec, Exit, ExitStatus, FromHost, Hello, Outcome, Reply, Request,
-    RootfsMount, SandboxOptions, StdioPresence, ToHost, Update,
+    ContainerKey, Create, Created, Deleted, Exec, Exit, ExitStatus, FromHost, Outcome, Reply, Request, RootfsMount,
+    SandboxOptions, StdioPresence, ToHost, Update,
 };
 pub use peer::{Peer, check_peer};
 pub use pidfd::{Pidfd, exit_code};
 pub use plugins::Plugins;
 pub use proposals::{Proposal, Proposals, UnknownProposal};
 pub use secret::{Secret, wipe};
-
-/// Version of the messages. Two ends with different versions do not talk to each other.
-pub const PROTOCOL_VERSION: u32 = 5;

@@ -37,9 +37,15 @@ impl Location {
     /// The name carries the file's identity, so that after an upgrade new pods get a host of the new version while
     /// the old one serves those it has, without anybody asking a binary for its version.
     pub fn socket(&self, engine: &Path) -> io::Result<PathBuf> {
+        Ok(self.root.join(format!("host-{}.sock", Self::identity(engine)?)))
+    }
+
+    /// What tells the engine binary at `engine` from any other that was or will be there, whether it was renamed into
+    /// place or copied over.
+    pub fn identity(engine: &Path) -> io::Result<String> {
         let meta = fs::metadata(engine)?;
-        let identity = format!("{:x}-{:x}-{:x}", meta.dev(), meta.ino(), meta.mtime_nsec() ^ meta.mtime());
-        Ok(self.root.join(format!("host-{identity}.sock")))
+        let (changed, size) = (meta.mtime_nsec() ^ meta.mtime(), meta.size());
+        Ok(format!("{:x}-{:x}-{changed:x}-{size:x}", meta.dev(), meta.ino()))
     }
 
     /// The lock that whoever starts a host holds meanwhile.
@@ -96,7 +102,11 @@ mod tests {
         let before = location.socket(&engine).unwrap();
         assert_eq!(before, location.socket(&engine).unwrap());
         fs::rename(&upgrade, &engine).unwrap();
-        assert_ne!(before, location.socket(&engine).unwrap());
+        let renamed = location.socket(&engine).unwrap();
+        assert_ne!(before, renamed);
+        // Copied over the same file.
+        fs::write(&engine, "newer").unwrap();
+        assert_ne!(renamed, location.socket(&engine).unwrap());
     }
 
     #[test]

@@ -4,16 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Aot, Engine, Failure, Plugins};
-
-/// First message in each direction.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hello {
-    /// [`crate::PROTOCOL_VERSION`] of the sender.
-    pub protocol: u32,
-    /// The sender's program and version, for logs.
-    pub program: String,
-}
+use crate::{Aot, Engine, Failure, Hello, Plugins};
 
 /// What the shim sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +18,8 @@ pub enum ToHost {
         /// What to do.
         request: Request,
     },
+    /// Asks for a [`FromHost::Pong`], which the host sends at once: it does nothing that blocks.
+    Ping,
 }
 
 /// What the host sends.
@@ -43,6 +36,8 @@ pub enum FromHost {
     },
     /// A process that this connection asked for ended.
     Exited(Exit),
+    /// Answer to [`ToHost::Ping`].
+    Pong,
 }
 
 /// A reply or the reason why there is none.
@@ -78,7 +73,12 @@ pub enum Request {
     Update(Update),
     /// Remove a container and everything that was made for it: processes (killed if they still run), cgroups, state.
     /// Also for a container that this host never saw or whose creation was cut short.
-    Delete(ContainerKey),
+    Delete {
+        /// The container.
+        key: ContainerKey,
+        /// Its shim is gone: the containers that it made are nobody's, and go as well.
+        with_siblings: bool,
+    },
 }
 
 /// Everything needed to make a container.

@@ -61,6 +61,11 @@ impl Pidfd {
         }
     }
 
+    /// Whether the process has ended, reaped or not.
+    pub fn has_ended(&self) -> bool {
+        self.wait(Duration::ZERO).unwrap_or(true)
+    }
+
     /// Waits until the process has ended; `false` on time-out.
     pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
@@ -74,6 +79,12 @@ impl Pidfd {
         // SAFETY: the kernel writes at most the structure's size, which is part of the request.
         let done = unsafe { libc::ioctl(self.fd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) };
         (done == 0 && info.mask & PIDFD_INFO_EXIT != 0).then(|| ExitStatus::now(exit_code(info.exit_code)))
+    }
+}
+
+impl From<Pidfd> for OwnedFd {
+    fn from(pidfd: Pidfd) -> Self {
+        pidfd.fd
     }
 }
 

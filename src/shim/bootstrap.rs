@@ -74,7 +74,8 @@ pub fn answer(address: &str, age: Age) -> Result<()> {
     stdout.write_all(&encode(address, age)?).and_then(|()| stdout.flush()).context("cannot write the address")
 }
 
-fn parse(input: &[u8], flags: &Flags, environment: &dyn Fn(&str) -> String) -> Result<(BootstrapParams, Age)> {
+/// What `input`, the command line and the environment say.
+pub fn parse(input: &[u8], flags: &Flags, environment: &dyn Fn(&str) -> String) -> Result<(BootstrapParams, Age)> {
     if let Some(params) = BootstrapParams::parse_from_bytes(input).ok().filter(|_| !input.is_empty()) {
         if (&params.instance_id, &params.namespace) == (&flags.id, &flags.namespace) {
             return Ok((params, Age::Protobuf));
@@ -102,7 +103,8 @@ fn parse(input: &[u8], flags: &Flags, environment: &dyn Fn(&str) -> String) -> R
     Ok((params, Age::Json))
 }
 
-fn encode(address: &str, age: Age) -> Result<Vec<u8>> {
+/// The answer: the address, as it has to look.
+pub fn encode(address: &str, age: Age) -> Result<Vec<u8>> {
     let (address, protocol) = (address.to_owned(), PROTOCOL.to_owned());
     match age {
         Age::Json => {

@@ -25,11 +25,11 @@ const KILLED: u32 = 137;
 pub fn command(flags: &Flags) -> Result<()> {
     let key = ContainerKey { namespace: flags.namespace.clone(), id: flags.id.clone() };
     let location = Location::default();
-    remove_socket();
+    let shim_is_gone = remove_socket();
     starting::sweep(&location);
     // Nothing, nearly always: the daemon has deleted it.
     let deleted = match location.namespace_state(&key.namespace).join(&key.id).exists() {
-        true => ask_host(&key)?,
+        true => ask_host(&key, shim_is_gone)?,
         false => Deleted { pid: 0, status: None },
     };
     let status = deleted.status.unwrap_or_else(|| ExitStatus::now(KILLED));
@@ -40,17 +40,22 @@ pub fn command(flags: &Flags) -> Result<()> {
     io::stdout().write_all(&response.write_to_bytes()?).context("cannot write the response")
 }
 
-fn ask_host(key: &ContainerKey) -> Result<Deleted> {
+fn ask_host(key: &ContainerKey, shim_is_gone: bool) -> Result<Deleted> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (engine, _notices) = EngineClient::new(Launcher::remembered(), None);
-    Ok(runtime.block_on(engine.delete(key))?)
+    let deleted = runtime.block_on(async {
+        tokio::select! {
+            deleted = engine.delete(key, shim_is_gone) => deleted,
+            // It will do it when it works again, or the next call of this will.
+            error = engine.silence() => Err(error),
+        }
+    });
+    Ok(deleted?)
 }
 
-/// Removes the dead shim's socket, named in its bundle. Where the shim serves other containers of the pod it lives.
-fn remove_socket() {
-    let Ok(address) = fs::read_to_string("address") else { return };
-    let path = Path::new(address.trim().trim_start_matches("unix://"));
-    if !socket::is_served(path) {
-        socket::remove(path);
-    }
+/// Removes the dead shim's socket, named in its bundle; whether it is dead. Where the shim serves other containers of the
+/// pod it lives.
+fn remove_socket() -> bool {
+    let Ok(address) = fs::read_to_string("address") else { return true };
+    socket::remove_unserved(Path::new(address.trim().trim_start_matches("unix://")))
 }

@@ -40,6 +40,11 @@ impl TaskError {
         Self { code: Code::UNIMPLEMENTED, message: message.into() }
     }
 
+    /// Not now; the same may be possible later.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self { code: Code::UNAVAILABLE, message: message.into() }
+    }
+
     /// Anything else.
     pub fn other(message: impl Into<String>) -> Self {
         Self { code: Code::UNKNOWN, message: message.into() }

@@ -1,58 +1,7 @@
-//! `containerd-shim-wasmedge-v1`: what containerd talks to.
-//!
-//! containerd executes this program twice per pod (runtime-v2): `start`, which leaves a daemon behind and prints its
-//! address; `delete`, which cleans up after a daemon that is gone. The daemon serves the task API for all containers of
-//! the pod. None of them runs containers: the engine host does.
-
-mod bootstrap;
-mod cgroup;
-mod cleanup;
-mod engine;
-mod error;
-mod events;
-mod features;
-mod options;
-mod serve;
-mod socket;
-mod start;
-mod starting;
-mod stdio;
-mod task;
-mod title;
-mod trim;
+//! `containerd-shim-wasmedge-v1`: the library, as a program.
 
 use std::process::ExitCode;
 
-/// The runtime's name, by which containerd finds this binary.
-const RUNTIME: &str = "io.containerd.wasmedge.v1";
-
 fn main() -> ExitCode {
-    let args: Vec<_> = std::env::args_os().skip(1).collect();
-    let flags = match containerd_shim::parse(&args) {
-        Ok(flags) => flags,
-        Err(error) => return fail(&error),
-    };
-    if flags.version {
-        println!("{}:\n  Version: {}\n  Runtime: {RUNTIME}", env!("CARGO_BIN_NAME"), env!("CARGO_PKG_VERSION"));
-        return ExitCode::SUCCESS;
-    }
-    match (flags.action.as_str(), flags.info) {
-        ("start", false) => start::command(&flags).unwrap_or_else(|error| {
-            // containerd shows what is on stderr, in the middle of a line of its own.
-            eprint!("{error:#}");
-            ExitCode::FAILURE
-        }),
-        ("delete", false) => done(cleanup::command(&flags)),
-        (_, true) => done(bootstrap::answer_info(&features::runtime_info(RUNTIME))),
-        (action, false) => fail(&format!("containerd starts this program with start or delete, not \"{action}\"")),
-    }
-}
-
-fn done(done: anyhow::Result<()>) -> ExitCode {
-    done.map_or_else(|error| fail(&format!("{error:#}")), |()| ExitCode::SUCCESS)
-}
-
-fn fail(error: &impl std::fmt::Display) -> ExitCode {
-    eprintln!("{RUNTIME}: {error}");
-    ExitCode::FAILURE
+    containerd_shim_wasmedge::main(env!("CARGO_BIN_NAME"))
 }

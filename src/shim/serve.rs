@@ -1,6 +1,6 @@
 //! The daemon: one socket, the task API in its second and third version, until containerd says that it is over.
 
-use std::{io, os::fd::OwnedFd, path::PathBuf, sync::Arc};
+use std::{io, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use containerd_shim::{
@@ -15,6 +15,7 @@ use log::{info, warn};
 use tokio::{
     io::AsyncReadExt,
     net::{UnixListener, unix::pipe},
+    time::sleep,
 };
 use wasmedge_shim_protocol::{Channel, check_peer};
 
@@ -31,6 +32,9 @@ use crate::{
 const TASK_V3: &str = "containerd.task.v3.Task";
 const TASK_V2: &str = "containerd.task.v2.Task";
 
+/// How long connections wait when they cannot be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
 /// What `start` says once containerd knows the address.
 pub const ANSWERED: u8 = 1;
 
@@ -44,6 +48,8 @@ pub struct Daemon {
     pub debug: bool,
     /// Where the daemon listens.
     pub socket: PathBuf,
+    /// The socket's file, which another may take the place of.
+    pub identity: Option<socket::Identity>,
     /// The socket of containerd's API.
     pub containerd: PathBuf,
     /// containerd's socket for events.
@@ -82,10 +88,13 @@ pub async fn serve(daemon: Daemon) -> Result<()> {
         () = unheard(daemon.answered) => info!("containerd was not told the address: leaving"),
         () = tasks.abandoned() => info!("no container for {ABANDONED:?}: leaving"),
     }
+    // First of all: from here on whoever wants a daemon makes one, at the same path.
+    if let Some(identity) = daemon.identity {
+        identity.remove(&daemon.socket);
+    }
     // The answer to the request that ended it all is still to be sent.
     server.shutdown().await.unwrap_or_else(|error| warn!("shutdown of the server: {error}"));
     publisher.flush().await;
-    socket::remove(&daemon.socket);
     Ok(())
 }
 
@@ -121,7 +130,11 @@ fn trusted(listener: UnixListener) -> Listener {
                     Ok(_) => return Some((Ok(stream), listener)),
                     Err(error) => warn!("connection refused: {error}"),
                 },
-                Err(error) => return Some((Err(error), listener)),
+                Err(error) => {
+                    // Such as no room for its descriptor. It waits in the queue, so the next attempt comes at once.
+                    warn!("no connection can be accepted: {error}");
+                    sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }))

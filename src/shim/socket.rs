@@ -2,7 +2,10 @@
 
 use std::{
     fs, io,
-    os::unix::net::{UnixListener, UnixStream},
+    os::unix::{
+        fs::MetadataExt,
+        net::{UnixListener, UnixStream},
+    },
     path::Path,
     time::Duration,
 };
@@ -33,11 +36,10 @@ pub fn listen(path: &Path) -> Result<Option<UnixListener>> {
         nix::sys::stat::umask(mask);
         match bound {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                if is_served(path) {
+                // A daemon that was killed may have left it.
+                if !remove_unserved(path) {
                     return Ok(None);
                 }
-                // A daemon that was killed left it.
-                remove(path);
             }
             bound => return bound.map(Some).with_context(|| format!("cannot listen on {}", path.display())),
         }
@@ -70,6 +72,40 @@ fn is_exiting(pid: i32) -> bool {
     // The name, in parentheses, may hold anything; the fields after it begin with the third.
     let flags = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(9 - 3)?.parse::<u64>().ok());
     flags.is_some_and(|flags| flags & EXITING != 0)
+}
+
+/// Which file a socket is: another one at the same path is another daemon's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    /// An inode's number may be given again at once, but not within the same moment.
+    made: (i64, i64),
+}
+
+impl Identity {
+    /// The file at `path`, if there is one.
+    pub fn of(path: &Path) -> Option<Self> {
+        let meta = fs::symlink_metadata(path).ok()?;
+        Some(Self { device: meta.dev(), inode: meta.ino(), made: (meta.ctime(), meta.ctime_nsec()) })
+    }
+
+    /// Removes the socket at `path` if it is this one.
+    pub fn remove(self, path: &Path) {
+        if Self::of(path) == Some(self) {
+            remove(path);
+        }
+    }
+}
+
+/// Removes a socket that nobody serves; whether that was so. One that takes its place meanwhile is left.
+pub fn remove_unserved(path: &Path) -> bool {
+    let found = Identity::of(path);
+    let unserved = !is_served(path);
+    if unserved && let Some(found) = found {
+        found.remove(path);
+    }
+    unserved
 }
 
 /// Removes a socket, which may be gone.
@@ -107,6 +143,22 @@ mod tests {
         drop(listener);
         assert!(!is_served(&path));
         assert!(listen(&path).unwrap().is_some(), "what is left is replaced");
+    }
+
+    /// Regression test for C12: a daemon on its way out must not take its successor's socket along.
+    #[test]
+    fn a_socket_of_the_same_name_is_another_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let first = listen(&path).unwrap().unwrap();
+        let of_first = Identity::of(&path).unwrap();
+        drop(first);
+        let _second = listen(&path).unwrap().unwrap();
+        let of_second = Identity::of(&path).unwrap();
+        of_first.remove(&path);
+        assert!(is_served(&path), "{of_first:?} {of_second:?}");
+        of_second.remove(&path);
+        assert!(!path.exists());
     }
 
     #[test]

@@ -22,6 +22,7 @@ use wasmedge_shim_protocol::Location;
 use crate::{
     bootstrap::{self, Age},
     engine::{Launcher, TTRPC_ADDRESS},
+    limits,
     options::Options,
     serve::{self, Daemon},
     socket,
@@ -72,6 +73,7 @@ fn make_daemon(options: &StartOpts, launcher: Launcher, address: &str, socket: &
                 id: options.id.clone(),
                 debug: options.debug,
                 socket: socket.to_owned(),
+                identity: socket::Identity::of(socket),
                 containerd: options.address.trim_start_matches("unix://").into(),
                 events: options.ttrpc_address.clone(),
                 listener,
@@ -108,6 +110,7 @@ fn become_daemon(daemon: Daemon) -> Result<()> {
     nix::unistd::dup2_stderr(null.as_fd())?;
     drop(null);
     title::drop_action();
+    limits::raise().context("cannot raise the limit on descriptors")?;
     socket::take_over(&daemon.listener)?;
     // SAFETY: the process has one thread.
     unsafe { std::env::set_var(TTRPC_ADDRESS, &daemon.events) };

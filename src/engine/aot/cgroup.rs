@@ -5,7 +5,7 @@
 
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 const NAME: &str = "wasmedge-compilers";
@@ -24,12 +24,12 @@ pub struct Bounds {
 
 /// One place of the cgroup: a hierarchy of cgroup v1, or cgroup v2.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
-    directory: PathBuf,
+pub(super) struct Place {
+    pub(super) directory: PathBuf,
     /// None on cgroup v2.
     controllers: Option<String>,
     /// Where it is mounted, below which controllers are passed on.
-    top: PathBuf,
+    pub(super) top: PathBuf,
 }
 
 /// Makes the cgroup, so that it is there before anybody needs it.
@@ -133,7 +133,7 @@ fn places() -> io::Result<Vec<Place>> {
 }
 
 /// The places by what a process can see of its cgroups (proc_pid_mountinfo(5), cgroups(7)).
-fn find(mountinfo: &str, membership: &str) -> Vec<Place> {
+pub(super) fn find(mountinfo: &str, membership: &str) -> Vec<Place> {
     let mounts: Vec<_> = mountinfo.lines().filter_map(mount).collect();
     let mut places = Vec::<Place>::new();
     for line in membership.lines() {
@@ -152,6 +152,10 @@ fn find(mountinfo: &str, membership: &str) -> Vec<Place> {
         let Ok(below) = Path::new(path).strip_prefix(mount.root) else { continue };
         // Beside where this process is; at the top there is no beside.
         let beside = below.parent().unwrap_or(Path::new(""));
+        // Outside of this process's cgroup namespace the kernel names a cgroup by `..`, which is not below the mount.
+        if !below.components().all(|part| matches!(part, Component::Normal(_))) {
+            continue;
+        }
         let controllers = (!v2).then(|| controllers.to_owned());
         places.push(Place { directory: mount.point.join(beside).join(NAME), controllers, top: mount.point.into() });
     }

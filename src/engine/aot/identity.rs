@@ -87,7 +87,7 @@ fn build_ids() -> Vec<u8> {
 }
 
 /// The build id among ELF notes: each a header of three numbers, a name and a description, padded to four bytes.
-fn build_id(notes: &[u8]) -> Option<&[u8]> {
+pub fn build_id(notes: &[u8]) -> Option<&[u8]> {
     let number = |at: usize| Some(u32::from_ne_bytes(notes.get(at..at + 4)?.try_into().ok()?));
     let mut at = 0;
     loop {

@@ -13,6 +13,8 @@ mod compiler;
 mod digest;
 mod failures;
 mod filter;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod history;
 mod identity;
 mod key;

@@ -159,7 +159,7 @@ fn next(waiting: &[Waiting], last: Option<Tenant>) -> Option<(Tenant, u64)> {
     waiting.iter().min_by_key(place).map(|one| (one.tenant, one.number))
 }
 
-fn parse(name: &str) -> Option<(u64, Tenant)> {
+pub(super) fn parse(name: &str) -> Option<(u64, Tenant)> {
     let (number, tenant) = name.split_once('-')?;
     Some((number.parse().ok()?, tenant.parse().ok()?))
 }

@@ -10,7 +10,8 @@ use std::{
 use sha2::{Digest, Sha256};
 
 const MAGIC: &[u8; 8] = b"WEAOT\x00\x00\x02";
-const SEAL: u64 = 32 + 8 + 8 + 8;
+/// Bytes behind the content.
+pub const SEAL: u64 = 32 + 8 + 8 + 8;
 
 /// To whom a file is charged.
 pub type Owner = [u8; 8];

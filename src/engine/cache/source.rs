@@ -19,8 +19,9 @@ use wasmedge_shim_protocol::{Location, RootfsMount, ensure_private_dir};
 
 use crate::{
     containerd::{self, Client},
+    files::Root,
     guest::{Entrypoint, resolve},
-    sandbox::{mount_rootfs, open_below, unmount_rootfs},
+    sandbox::{mount_rootfs, unmount_rootfs},
 };
 
 /// Most that the modules of one image may take in memory, in bytes.
@@ -136,7 +137,7 @@ fn files(location: &Location, image: &str, mounts: &[RootfsMount], config: &Imag
 }
 
 fn read_modules(image: &str, root: &Path, config: &ImageConfiguration) -> Result<Vec<Source>> {
-    let main = match resolve(&process(config)?, &|path| open_below(root, path)) {
+    let main = match resolve(&process(config)?, &|path| Root::new(root)?.open(path)) {
         Ok(Entrypoint::Wasm { path, .. }) => Some(path.components().collect::<PathBuf>()),
         _ => None,
     };
@@ -150,7 +151,7 @@ fn read_modules(image: &str, root: &Path, config: &ImageConfiguration) -> Result
     let (mut sources, mut left) = (Vec::new(), LARGEST);
     for path in paths {
         let mut module = Vec::new();
-        open_below(root, &path)?.take(left + 1).read_to_end(&mut module)?;
+        Root::new(root)?.open(&path)?.take(left + 1).read_to_end(&mut module)?;
         left = left.checked_sub(module.len() as u64).context("its modules have more than 1 GiB")?;
         let is_main = main.as_ref() == Some(&path);
         sources.push(Source { name: format!("{image}: {}", path.display()), module, main: is_main });

@@ -62,7 +62,7 @@ fn is(media_type: &MediaType, oci: &MediaType, docker: &str) -> bool {
 }
 
 /// How little a platform is this machine's.
-fn distance(platform: Option<&Platform>) -> u8 {
+pub fn distance(platform: Option<&Platform>) -> u8 {
     let Some(platform) = platform else { return 2 };
     match (platform.os(), platform.architecture()) {
         (Os::Linux, arch) if *arch == Arch::default() => 0,

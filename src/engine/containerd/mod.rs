@@ -3,6 +3,8 @@
 
 mod apart;
 mod client;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod image;
 mod snapshot;
 

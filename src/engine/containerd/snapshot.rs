@@ -62,7 +62,7 @@ pub fn view<T>(
 }
 
 /// The name of the snapshot with all layers (OCI image specification, ChainID).
-fn chain_id(layers: &[String]) -> String {
+pub fn chain_id(layers: &[String]) -> String {
     let below = |below: String, layer: &String| {
         let digits: String =
             Sha256::digest(format!("{below} {layer}")).iter().map(|byte| format!("{byte:02x}")).collect();

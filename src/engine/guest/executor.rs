@@ -9,10 +9,12 @@ use oci_spec::runtime::{Hook, PosixRlimitType, Spec};
 use serde_json::Value;
 
 use super::{
-    Reporter,
+    console,
+    descriptors::close_the_node_s,
     hook::run as run_hook,
     native,
     ready::{Ready, Sandbox, exit_now},
+    report,
 };
 
 /// `startContainer` hooks, and the state that they are told, which lacks the pid.
@@ -22,8 +24,6 @@ pub type StartHooks = Option<(Vec<Hook>, Value)>;
 #[derive(Clone)]
 pub struct GuestExecutor {
     sandbox: Rc<Sandbox>,
-    reporter: Reporter,
-    for_module: bool,
     hooks: Rc<StartHooks>,
     /// Locked memory as the node has it, soft and hard, in bytes; libcgroups raises it for its device rules.
     locked_memory: Option<(u64, u64)>,
@@ -31,12 +31,11 @@ pub struct GuestExecutor {
 }
 
 impl GuestExecutor {
-    /// For a sandbox as described, which was built for a module (without `/proc` and `/sys`) or not. Causes of failures
-    /// go to `reporter`.
-    pub fn new(sandbox: Sandbox, for_module: bool, reporter: Reporter, hooks: StartHooks) -> Self {
+    /// For a sandbox as described.
+    pub fn new(sandbox: Sandbox, hooks: StartHooks) -> Self {
         let (sandbox, hooks) = (Rc::new(sandbox), Rc::new(hooks));
         let locked_memory = getrlimit(Resource::RLIMIT_MEMLOCK).ok();
-        Self { sandbox, reporter, for_module, hooks, locked_memory, ready: Rc::default() }
+        Self { sandbox, hooks, locked_memory, ready: Rc::default() }
     }
 
     /// Sets the limit back that libcgroups has raised, unless the spec has one.
@@ -58,12 +57,15 @@ impl GuestExecutor {
         hooks.iter().try_for_each(|hook| run_hook(hook, state.to_string().as_bytes(), env))
     }
 
+    /// From here on the guest is met, so the node's descriptors go first: those that libcontainer has opened since, and where
+    /// it made this process itself all of them.
     fn prepare(&self, spec: &Spec) -> Result<Ready, String> {
+        close_the_node_s(&self.sandbox.descriptors())
+            .map_err(|error| format!("closing inherited descriptors: {error}"))?;
+        // A stream without a reader costs nobody anything.
+        let _ = console::reopen_null_output();
         let process = spec.process().as_ref().ok_or("the spec has no process")?;
-        self.sandbox.prepare(process, |program| {
-            let linked = "the module is reached through a link that leads from one mount into another";
-            if self.for_module { Ok(()) } else { Err(format!("exec: {program:?}: {linked}")) }
-        })
+        self.sandbox.prepare(process)
     }
 }
 
@@ -76,7 +78,7 @@ impl Executor for GuestExecutor {
                 Ok(())
             }
             Err(cause) => {
-                self.reporter.cause(&cause, true);
+                report::cause(&cause);
                 Err(ExecutorValidationError::ArgValidationError(cause))
             }
         }

@@ -1,15 +1,25 @@
 //! What execve would do for a new program, done by hand for a module, which no execve ever runs.
 //!
-//! The order matters: the descriptors go first, as one of them may be a door to the host; the profile is changed while
-//! it still may; the capabilities go before `no_new_privs`, which is for good; the filter comes last, since it forbids
-//! the system calls of all the others.
+//! In two steps, as a module is read in one process long before it is run there.
+//!
+//! [`before_module`], when the sandbox is complete and nothing of the guest has been opened yet. The profile is changed while
+//! it still may; the capabilities go before `no_new_privs`, which is for good; the filter comes last, since it forbids the
+//! system calls of all the others. What is read, parsed and linked afterwards can do no more than the guest itself, but
+//! map code and load one more filter.
+//!
+//! [`before_run`], when the module is started: descriptors, since one of them was the start's; signal handlers, which would
+//! make a container that is not started end; and the filters, which forbid the system calls of all the others: that of the
+//! container, then ours, with which no more code can be mapped, and which the other one lets be loaded.
 
-use std::{io, os::fd::RawFd};
+use std::io;
 
 use caps::{CapSet, Capability, CapsHashSet};
-use nix::{fcntl::OFlag, sys::stat::Mode};
+use oci_spec::runtime::LinuxSeccomp;
 
-use super::{memory, seccomp, signals};
+use super::{
+    apparmor::{self, When},
+    descriptors, profile, seccomp, signals,
+};
 
 /// Capabilities that a WASI guest can make use of: it has files and sockets and nothing else. File access as root to
 /// a volume that belongs to another user works with these as it does under runc.
@@ -17,54 +27,57 @@ const USEFUL: [Capability; 3] =
     [Capability::CAP_NET_BIND_SERVICE, Capability::CAP_DAC_OVERRIDE, Capability::CAP_FOWNER];
 
 /// What hardening depends on.
+#[derive(Debug, Clone, Copy)]
 pub struct Hardening<'a> {
     /// AppArmor profile to change to.
     pub apparmor_profile: Option<&'a str>,
-    /// Most pages of linear memory.
-    pub pages: Option<u64>,
+    /// A descriptor of a proc filesystem, where the kernel needs that for the profile.
+    pub proc: Option<std::os::fd::RawFd>,
     /// Whether there are plugins, which may start threads.
     pub plugins: bool,
-    /// A descriptor of a proc filesystem, closed in the end.
-    pub proc: RawFd,
+    /// Whether programs of the node's are run in this process's place before the module: they have the capabilities of the
+    /// spec, and are executed, so most of the first step waits for them.
+    pub hooks: bool,
+    /// The container's seccomp profile, amended for a module.
+    pub profile: Option<&'a LinuxSeccomp>,
 }
 
-/// Makes this process fit to run a module.
+/// Makes this process fit to read a module.
+///
+/// # Errors
+/// Names the step. The caller must not open anything of the guest then.
+pub fn before_module(hardening: &Hardening<'_>) -> Result<(), String> {
+    if let Some(profile) = hardening.apparmor_profile {
+        apparmor::set_profile(profile, When::Now, hardening.proc)
+            .map_err(|error| format!("AppArmor profile \"{profile}\": {error}"))?;
+    }
+    set_flag(libc::PR_SET_DUMPABLE, 0).map_err(|error| format!("dumpable: {error}"))?;
+    if hardening.hooks {
+        return Ok(());
+    }
+    lose_privileges()?;
+    seccomp::install_for_loading(hardening.plugins)
+}
+
+/// Makes this process fit to run the module that it has read.
 ///
 /// # Errors
 /// Names the step. The caller must not run the module then.
-pub fn harden(hardening: &Hardening<'_>) -> Result<(), String> {
-    let Hardening { apparmor_profile, pages, plugins, proc } = *hardening;
-    if let Some(profile) = apparmor_profile {
-        change_profile(profile, proc).map_err(|error| format!("AppArmor profile \"{profile}\": {error}"))?;
-    }
-    memory::enforce(proc, pages).map_err(|error| format!("memory limit: {error}"))?;
-    close_descriptors_from(3).map_err(|error| format!("closing inherited descriptors: {error}"))?;
+pub fn before_run(hardening: &Hardening<'_>) -> Result<(), String> {
+    descriptors::close_all_but(&[]).map_err(|error| format!("closing inherited descriptors: {error}"))?;
     // SAFETY: the process has a single thread.
     unsafe { libc::clearenv() };
     signals::end_on_request().map_err(|error| format!("signal handlers: {error}"))?;
-    reduce_capabilities().map_err(|error| format!("capabilities: {error}"))?;
-    set_flag(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(|error| format!("no_new_privs: {error}"))?;
-    set_flag(libc::PR_SET_DUMPABLE, 0).map_err(|error| format!("dumpable: {error}"))?;
-    if plugins { seccomp::install_with_threads() } else { seccomp::install() }
-}
-
-/// Switches the profile now: the usual `exec NAME` takes effect at the next execve. There is no `/proc` in a module's
-/// container, hence the descriptor.
-fn change_profile(profile: &str, proc: RawFd) -> io::Result<()> {
-    // SAFETY: kept open by the worker that made this process.
-    let proc = unsafe { std::os::fd::BorrowedFd::borrow_raw(proc) };
-    let open = |path: &str| nix::fcntl::openat(proc, path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty());
-    let attribute = open("self/attr/apparmor/current").or_else(|_| open("self/attr/current"))?;
-    nix::unistd::write(&attribute, format!("changeprofile {profile}").as_bytes())?;
-    Ok(())
-}
-
-fn close_descriptors_from(first: libc::c_uint) -> io::Result<()> {
-    // SAFETY: closes descriptors that nothing in this process uses any more; it ends in `_exit`, without destructors.
-    match unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+    if hardening.hooks {
+        lose_privileges()?;
     }
+    hardening.profile.map_or(Ok(()), profile::load)?;
+    if hardening.plugins { seccomp::install_with_threads() } else { seccomp::install() }
+}
+
+fn lose_privileges() -> Result<(), String> {
+    reduce_capabilities().map_err(|error| format!("capabilities: {error}"))?;
+    set_flag(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(|error| format!("no_new_privs: {error}"))
 }
 
 /// After execve a root process has what its bounding set allows, another user's process has its ambient set

@@ -7,8 +7,9 @@ use nix::{
     fcntl::{AT_FDCWD, AtFlags},
     unistd::{AccessFlags, execve, faccessat},
 };
+use oci_spec::runtime::LinuxSeccomp;
 
-use super::signals;
+use super::{profile, signals};
 
 /// Exit code of runc's init when execve itself fails.
 pub const EXEC_FAILED: i32 = 255;
@@ -22,14 +23,18 @@ pub fn check_executable(name: &str, path: &Path) -> Result<(), String> {
     }
 }
 
-/// Replaces this process; returns the cause if that fails.
-pub fn exec(path: &Path, args: &[String], env: &[String]) -> String {
+/// Replaces this process, under `profile` if there is one; returns the cause if that fails. Between the profile and
+/// execve there is nothing that it would have to allow.
+pub fn exec(path: &Path, args: &[String], env: &[String], profile: Option<&LinuxSeccomp>) -> String {
     let cause = match (signals::reset(), c_strings(args), c_strings(env)) {
         (Ok(()), Ok(args), Ok(env)) => match CString::new(path.as_os_str().as_encoded_bytes()) {
-            Ok(path) => {
-                let Err(errno) = execve(&path, &args, &env);
-                describe(errno)
-            }
+            Ok(path) => match profile.map_or(Ok(()), profile::load) {
+                Ok(()) => {
+                    let Err(errno) = execve(&path, &args, &env);
+                    describe(errno)
+                }
+                Err(cause) => cause,
+            },
             Err(_) => "the path has a NUL byte".to_owned(),
         },
         (Err(errno), _, _) => errno.desc().to_owned(),

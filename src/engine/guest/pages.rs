@@ -1,6 +1,7 @@
 //! Pages of programs and libraries that a process has mapped and does not need any more. They stay in the page cache, and
 //! those that are needed again come back by a minor fault.
 
+use crate::wasm;
 use libc::{PF_W, PT_LOAD, c_int, c_void, dl_phdr_info, size_t};
 
 /// Unmaps all pages of segments that are not writable: no such page differs from its file, since relocation is done in
@@ -8,6 +9,7 @@ use libc::{PF_W, PT_LOAD, c_int, c_void, dl_phdr_info, size_t};
 pub fn release_program_pages() {
     // SAFETY: calls the function below, which keeps to the contract.
     unsafe { libc::dl_iterate_phdr(Some(release), std::ptr::null_mut()) };
+    wasm::release_native_pages();
 }
 
 unsafe extern "C" fn release(info: *mut dl_phdr_info, _: size_t, _: *mut c_void) -> c_int {

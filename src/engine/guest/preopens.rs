@@ -64,7 +64,7 @@ pub fn spell(preopens: &[Preopen], usual: &[String]) -> Result<Vec<String>, Stri
             Preopen::Usual => words.extend(usual.iter().filter(|word| opens(path_of(word)).is_ok()).cloned()),
             Preopen::Directory { guest, path, read_only } => {
                 opens(path).map_err(|error| format!("cannot preopen {path}: {error}"))?;
-                words.push(format!("{guest}:{path}{}", if *read_only { ":readonly" } else { "" }));
+                words.push(word(guest, path, *read_only));
             }
         }
     }
@@ -74,6 +74,11 @@ pub fn spell(preopens: &[Preopen], usual: &[String]) -> Result<Vec<String>, Stri
         _ => 2,
     });
     Ok(words)
+}
+
+/// The engine's word for a directory.
+pub fn word(guest: &str, path: &str, read_only: bool) -> String {
+    format!("{guest}:{path}{}", if read_only { ":readonly" } else { "" })
 }
 
 fn path_of(word: &str) -> &str {

@@ -1,35 +1,44 @@
 //! A program in its finished sandbox: found and loaded while an error can still be told, run when it is time.
 
 use std::{
-    ffi::CString,
-    fs::File,
-    io::{self, Read, Write},
-    os::{fd::RawFd, unix::ffi::OsStrExt},
+    io::{self, Write},
+    os::fd::{BorrowedFd, RawFd},
     path::{Path, PathBuf},
 };
 
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{LinuxSeccomp, Process};
 
 use super::{
     console, core_dump,
     entrypoint::{Entrypoint, resolve},
-    harden::{Hardening, harden},
+    harden::{self, Hardening},
     memory, native, overflow, pages,
     settings::Settings,
     signals::{self, TRAP_EXIT_CODE},
     statistics, timer, title, world,
 };
-use crate::wasm::{CoreDump, Ending, Invocation, Limits, Program, World};
+use crate::{
+    files,
+    wasm::{CoreDump, Ending, Invocation, Limits, Program, World},
+};
 
 /// What was decided about the sandbox before it was built.
 #[derive(Debug, Clone)]
 pub struct Sandbox {
+    /// Whether the program is a module: the sandbox is without what modules must not see, and the process gets what makes
+    /// it fit for one before anything of it is opened.
+    pub for_module: bool,
     /// Bounds for a module.
     pub limits: Limits,
     /// AppArmor profile for a module; a Linux process gets its own with its execve.
     pub apparmor_profile: Option<String>,
-    /// A descriptor of the node's `/proc`, closed before the program runs.
-    pub proc: RawFd,
+    /// The container's seccomp profile, where it is loaded last.
+    pub seccomp: Option<LinuxSeccomp>,
+    /// A descriptor of the node's `/proc`, where the kernel needs one to change the profile of a module's process; closed
+    /// before anything of the guest is opened.
+    pub proc: Option<RawFd>,
+    /// Whether programs of the node's are run in the process's place before the program.
+    pub hooks: bool,
     /// The module's native code.
     pub native: Option<Native>,
     /// What a module has of the engine's abilities.
@@ -37,10 +46,10 @@ pub struct Sandbox {
 }
 
 /// Native code that was compiled for the module.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Native {
-    /// Where it is in the container, until the program runs.
-    pub path: PathBuf,
+    /// A descriptor of the file, which can be read only; closed when it has been loaded.
+    pub file: RawFd,
     /// Without it the module is not to be run.
     pub required: bool,
 }
@@ -64,26 +73,41 @@ pub enum Ready {
 }
 
 impl Sandbox {
-    /// Finds and checks the program of `process`. `before_module` is called before a module is loaded.
+    /// Descriptors of this process that it needs to prepare the program.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        self.native.iter().map(|native| native.file).chain(self.proc).collect()
+    }
+
+    /// Finds and checks the program of `process`. The process must have no descriptor of the node any more but
+    /// [`Self::descriptors`].
+    ///
+    /// The order: a module's process loses what its guest must not have, then its last descriptor of the node, and then only
+    /// is a path of the guest looked up.
     ///
     /// # Errors
     /// One line, in runc's words where runc has some.
-    pub fn prepare(
-        &self,
-        process: &Process,
-        before_module: impl FnOnce(&str) -> Result<(), String>,
-    ) -> Result<Ready, String> {
-        match resolve(process, &|path| File::open(path)).map_err(|error| error.to_string())? {
+    pub fn prepare(&self, process: &Process) -> Result<Ready, String> {
+        if self.for_module {
+            harden::before_module(&self.hardening())?;
+        }
+        close(self.proc);
+        match resolve(process, &files::open_inside).map_err(|error| error.to_string())? {
+            Entrypoint::Wasm { args, .. } if !self.for_module => {
+                let linked = "the module is reached through a link that leads from one mount into another";
+                Err(format!("exec: {:?}: {linked}", args[0]))
+            }
             Entrypoint::Wasm { path, function, args } => {
-                before_module(&args[0])?;
                 title::set_name(&path);
                 // A kernel that cannot do it shows the host's command line.
-                let _ = title::set_command_line(&args, self.proc);
+                let _ = title::set_command_line(&args);
                 let invocation = Invocation { function, args: args[1..].to_vec() };
-                let program = self.load(&path, &invocation).map_err(|cause| format!("exec: {:?}: {cause}", args[0]))?;
-                let world = world::world(process, &args, self.settings.preopens.as_deref())
-                    .map_err(|cause| format!("exec: {:?}: {cause}", args[0]))?;
+                let failed = |cause| format!("exec: {:?}: {cause}", args[0]);
+                let program = self.load(&path, &invocation).map_err(failed)?;
+                let world = world::world(process, &args, self.settings.preopens.as_deref()).map_err(failed)?;
                 Ok(Ready::Wasm { program: Box::new(program), world })
+            }
+            Entrypoint::Linux { args, .. } if self.for_module => {
+                Err(format!("exec: {:?}: it was a module when the container was made for it, and is none now", args[0]))
             }
             Entrypoint::Linux { path, args } => {
                 native::check_executable(&args[0], &path)?;
@@ -93,17 +117,31 @@ impl Sandbox {
         }
     }
 
+    fn hardening(&self) -> Hardening<'_> {
+        Hardening {
+            apparmor_profile: self.apparmor_profile.as_deref(),
+            proc: self.proc,
+            plugins: !self.settings.plugins.names.is_empty(),
+            hooks: self.hooks,
+            profile: self.seccomp.as_ref(),
+        }
+    }
+
     fn load(&self, path: &Path, invocation: &Invocation) -> Result<Program, String> {
-        let mut bytes = Vec::new();
-        File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|error| error.to_string())?;
-        let bounds = |error: std::io::Error| format!("memory limit: {error}");
-        let inherited = memory::in_use(self.proc).map_err(bounds)?;
+        let told = |error: io::Error| error.to_string();
+        let bounds = |error: io::Error| format!("memory limit: {error}");
+        let file = files::open_inside(path).map_err(told)?;
+        let inherited = memory::in_use().map_err(bounds)?;
+        memory::check_room(inherited, file.metadata().map_err(told)?.len())?;
+        let bytes = files::read(&file, files::MAX_MODULE).map_err(told)?;
         let program = match &self.native {
-            Some(native) => self.load_native(native, &bytes, invocation)?,
+            Some(native) => self.load_native(*native, &bytes, invocation)?,
             None => self.load_plain(&bytes, invocation)?,
         };
+        close(self.native.map(|native| native.file));
         drop(bytes);
         memory::bound(&self.limits, inherited).map_err(bounds)?;
+        memory::enforce(self.settings.memory_pages).map_err(bounds)?;
         Ok(program)
     }
 
@@ -111,10 +149,11 @@ impl Sandbox {
         Program::load(bytes, invocation, &self.settings.limits(&self.limits), self.settings.features())
     }
 
-    fn load_native(&self, native: &Native, bytes: &[u8], invocation: &Invocation) -> Result<Program, String> {
-        let path = CString::new(native.path.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+    fn load_native(&self, native: Native, bytes: &[u8], invocation: &Invocation) -> Result<Program, String> {
         let (limits, features) = (self.settings.limits(&self.limits), self.settings.features());
-        match Program::load_native(&path, bytes, invocation, &limits, features) {
+        // SAFETY: kept open by the worker that made this process.
+        let file = unsafe { BorrowedFd::borrow_raw(native.file) };
+        match Program::load_native(file, bytes, invocation, &limits, features) {
             Err(_) if !native.required => self.load_plain(bytes, invocation),
             loaded => loaded,
         }
@@ -124,7 +163,7 @@ impl Sandbox {
     pub fn run(&self, ready: Ready, env: &[String]) -> String {
         match ready {
             Ready::Wasm { program, world } => self.run_module(*program, &world),
-            Ready::Linux { path, args } => native::exec(&path, &args, env),
+            Ready::Linux { path, args } => native::exec(&path, &args, env, self.seccomp.as_ref()),
         }
     }
 
@@ -175,18 +214,20 @@ impl Sandbox {
         if let Some(millis) = self.settings.time_limit_millis {
             timer::end_after(millis, program).map_err(|error| format!("time limit: {error}"))?;
         }
+        harden::before_run(&self.hardening())?;
         let plugins = &self.settings.plugins;
-        harden(&Hardening {
-            apparmor_profile: self.apparmor_profile.as_deref(),
-            pages: self.settings.memory_pages,
-            plugins: !plugins.names.is_empty(),
-            proc: self.proc,
-        })?;
         for (name, value) in plugins.env.iter().filter(|_| !plugins.names.is_empty()) {
             // SAFETY: the process has one thread. Hardening has removed it with the engine's own.
             unsafe { std::env::set_var(name, value) };
         }
         Ok(())
+    }
+}
+
+fn close(fd: Option<RawFd>) {
+    if let Some(fd) = fd {
+        // SAFETY: nobody uses it any more, and its owner is the worker's copy of it.
+        unsafe { libc::close(fd) };
     }
 }
 

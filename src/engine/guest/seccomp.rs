@@ -46,7 +46,6 @@ const PLAIN: &[libc::c_long] = &[
     libc::SYS_fadvise64,
     libc::SYS_fsync,
     libc::SYS_fdatasync,
-    libc::SYS_fcntl,
     libc::SYS_dup,
     libc::SYS_dup3,
     libc::SYS_getdents64,
@@ -108,7 +107,6 @@ const PLAIN: &[libc::c_long] = &[
     libc::SYS_geteuid,
     libc::SYS_getgid,
     libc::SYS_getegid,
-    libc::SYS_tgkill,
     libc::SYS_uname,
     libc::SYS_sysinfo,
     libc::SYS_exit,
@@ -148,6 +146,28 @@ const IOCTLS: [u64; 4] = [libc::FIONREAD, libc::FIONBIO, libc::TCGETS, libc::TIO
 /// Address families: the guest's own, and what glibc's resolver uses (nscd's socket, a routing query).
 const FAMILIES: [libc::c_int; 4] = [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK];
 
+/// What a process needs that reads a module, beyond what the module needs: memory for code and for bounds, the timer of its
+/// limit, the steps of the final hardening.
+const WHILE_LOADING: &[libc::c_long] = &[
+    libc::SYS_mmap,
+    libc::SYS_mprotect,
+    libc::SYS_prlimit64,
+    libc::SYS_setrlimit,
+    libc::SYS_setitimer,
+    libc::SYS_prctl,
+    libc::SYS_seccomp,
+    libc::SYS_close_range,
+];
+
+/// What fcntl(2) is used for. Not to have signals sent (`F_SETOWN`, `F_SETSIG`): in a pid namespace that a pod shares
+/// they would reach others.
+const COMMANDS: [libc::c_int; 6] =
+    [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
+
+/// Stands in the compiled filter for the process id, which is not known then. No process has this one: ids end at 2^22
+/// (proc_sys_kernel(5)).
+const OWN_PID: u32 = 0x7fff_1d1d;
+
 /// The flags by which glibc makes a thread (clone(2)).
 const THREAD: u64 = (libc::CLONE_VM
     | libc::CLONE_FS
@@ -161,12 +181,21 @@ const THREAD: u64 = (libc::CLONE_VM
 
 /// Compiles the filter, once; children of this process inherit the result.
 pub fn prepare() -> Result<(), String> {
-    program().map(drop)
+    program().and(for_loading()).map(drop)
 }
 
 /// Installs the filter in this thread. It cannot be removed.
 pub fn install() -> Result<(), String> {
     apply(program()?)
+}
+
+/// Installs the filter for a process that reads a module and is not to run it yet: it may also map code, bound its own memory,
+/// set a timer and load the final filter. What it refuses is refused for ever, so it allows all that the final one does.
+pub fn install_for_loading(threads: bool) -> Result<(), String> {
+    if threads {
+        return apply(&loading(true).map_err(|error| error.to_string())?);
+    }
+    apply(for_loading()?)
 }
 
 /// The same for a process with plugins, which may start threads.
@@ -177,7 +206,14 @@ pub fn install_with_threads() -> Result<(), String> {
 }
 
 fn apply(filter: &BpfProgram) -> Result<(), String> {
-    seccompiler::apply_filter(filter).map_err(|error| format!("seccomp filter for modules: {error}"))
+    let (mut filter, own) = (filter.clone(), std::process::id());
+    filter.iter_mut().filter(|step| step.k == OWN_PID).for_each(|step| step.k = own);
+    seccompiler::apply_filter(&filter).map_err(|error| format!("seccomp filter for modules: {error}"))
+}
+
+fn for_loading() -> Result<&'static BpfProgram, String> {
+    static FILTER: OnceLock<Result<BpfProgram, String>> = OnceLock::new();
+    FILTER.get_or_init(|| loading(false).map_err(|error| error.to_string())).as_ref().map_err(Clone::clone)
 }
 
 fn program() -> Result<&'static BpfProgram, String> {
@@ -187,6 +223,16 @@ fn program() -> Result<&'static BpfProgram, String> {
 fn compile() -> Result<BpfProgram, Box<dyn std::error::Error>> {
     let eperm = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     assemble(rules()?, eperm, SeccompAction::Allow)
+}
+
+fn loading(threads: bool) -> Result<BpfProgram, Box<dyn std::error::Error>> {
+    let mut rules = rules()?;
+    let plainly = |number: &libc::c_long| (*number, Vec::new());
+    rules.extend(WHILE_LOADING.iter().map(plainly));
+    if threads {
+        rules.extend([libc::SYS_clone, libc::SYS_clone3].iter().map(plainly));
+    }
+    assemble(rules, SeccompAction::Errno(libc::EPERM.unsigned_abs()), SeccompAction::Allow)
 }
 
 /// Two filters. The arguments of clone3 are in memory, where a filter cannot look: it seems not to exist, then glibc takes
@@ -221,15 +267,20 @@ fn rules() -> Result<Rules, seccompiler::BackendError> {
     rules.insert(libc::SYS_mprotect, vec![not_executable(2)?]);
     rules.insert(libc::SYS_ioctl, one_of(1, IOCTLS)?);
     rules.insert(libc::SYS_socket, one_of(0, FAMILIES.map(|family| u64::from(family.unsigned_abs())))?);
-    // glibc's stack size query; setting a limit is not among what a guest does.
-    rules.insert(libc::SYS_prlimit64, one_of(2, [0])?);
+    rules.insert(libc::SYS_fcntl, one_of(1, COMMANDS.map(|command| u64::from(command.unsigned_abs())))?);
+    // abort(3), and nobody else's end.
+    rules.insert(libc::SYS_tgkill, one_of(0, [u64::from(OWN_PID)])?);
+    // The process's own limits are read; setting one is not among what a guest does.
+    let equal = |argument, length, value| SeccompCondition::new(argument, length, SeccompCmpOp::Eq, value);
+    let own = equal(0, SeccompCmpArgLen::Dword, 0)?;
+    let read = equal(2, SeccompCmpArgLen::Qword, 0)?;
+    rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![own, read])?]);
     Ok(rules)
 }
 
 fn one_of<const N: usize>(argument: u8, values: [u64; N]) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     let rule = |value| {
-        let length = if argument == 2 { SeccompCmpArgLen::Qword } else { SeccompCmpArgLen::Dword };
-        SeccompRule::new(vec![SeccompCondition::new(argument, length, SeccompCmpOp::Eq, value)?])
+        SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)?])
     };
     values.into_iter().map(rule).collect()
 }
@@ -312,6 +363,28 @@ mod tests {
         assert_eq!(errno_of(|| map(libc::PROT_READ | libc::PROT_WRITE).min(0)), 0);
         assert_eq!(errno_of(|| map(libc::PROT_READ | libc::PROT_EXEC)), libc::EPERM);
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_mprotect, 0, 4096, libc::PROT_EXEC) }), libc::EPERM);
+    }
+
+    #[test]
+    fn signals_reach_nobody_else() {
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), 0) }), 0);
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_tgkill, 1, 1, 0) }), libc::EPERM);
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_kill, 1, 0) }), libc::EPERM);
+        for command in
+            [libc::F_SETOWN, 10 /* F_SETSIG */, 15 /* F_SETOWN_EX */, libc::F_SETLEASE, libc::F_NOTIFY]
+        {
+            assert!(!COMMANDS.contains(&command));
+        }
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_fcntl, 0, libc::F_SETOWN, 1) }), libc::EPERM);
+        assert_eq!(
+            errno_of(|| unsafe {
+                libc::syscall(libc::SYS_fcntl, 0, 10 /* F_SETSIG */, 9)
+            }),
+            libc::EPERM
+        );
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_fcntl, 1, libc::F_GETFL) }), 0);
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_prlimit64, 1, libc::RLIMIT_DATA, 0, 0) }), libc::EPERM);
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_prlimit64, 0, libc::RLIMIT_DATA, 0, 0) }), 0);
     }
 
     #[test]

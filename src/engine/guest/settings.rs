@@ -8,6 +8,7 @@ use crate::wasm::{Features, Limits};
 
 /// Every module that is run in the container has these, each counted from its own start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Settings {
     /// Most gas.
     pub gas_limit: Option<u64>,
@@ -20,13 +21,10 @@ pub struct Settings {
     /// The proposals that are on.
     pub proposals: Proposals,
     /// The directories that are open; `None` for the usual ones.
-    #[serde(default)]
     pub preopens: Option<Vec<Preopen>>,
     /// Where core dumps go; `None` for no dumps.
-    #[serde(default)]
     pub core_dumps: Option<CoreDumps>,
     /// The plugins that are loaded.
-    #[serde(default)]
     pub plugins: Plugins,
 }
 

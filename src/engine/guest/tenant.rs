@@ -5,29 +5,22 @@
 //! The order is that of libcontainer's init: what needs privileges comes before the user is changed; the filter of a
 //! process that may gain privileges has to be loaded with them, the other one as late as possible.
 
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 
 use caps::CapSet;
-use libcontainer::{capabilities::drop_privileges, seccomp::initialize_seccomp, syscall::syscall::create_syscall};
+use libcontainer::{capabilities::drop_privileges, syscall::syscall::create_syscall};
 use nix::{
     errno::Errno,
-    fcntl::{OFlag, openat},
-    mount::{MntFlags, MsFlags, mount, umount2},
-    sched::{CloneFlags, unshare},
     sys::stat::Mode,
     unistd::{Gid, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, getcwd, setgroups, setresgid, setresuid, setsid},
 };
 use oci_spec::runtime::{LinuxSeccomp, Process};
 
 use super::{
-    console,
-    entrypoint::{Entrypoint, resolve},
+    apparmor::{self, When},
+    console, profile,
     ready::{Ready, Sandbox},
 };
-
-/// Filesystems that show a guest the node or itself. `/proc/self/mem` would let a module write to the engine around
-/// it; none of them is of use to WASI.
-pub const HIDDEN_FROM_MODULES: [&str; 5] = ["proc", "sysfs", "cgroup", "cgroup2", "mqueue"];
 
 /// `CLOSE_RANGE_CLOEXEC` (linux/close_range.h).
 const CLOSE_ON_EXEC: libc::c_uint = 1 << 2;
@@ -36,12 +29,10 @@ const CLOSE_ON_EXEC: libc::c_uint = 1 << 2;
 pub struct Tenant {
     /// Its description, with capabilities and limits spelled out.
     pub process: Process,
-    /// The container's filter.
+    /// The container's filter, where it takes privileges to load.
     pub seccomp: Option<LinuxSeccomp>,
-    /// How modules are run here.
+    /// How it is run. For a module this process sees nothing of what is [`super::HIDDEN_FROM_MODULES`].
     pub sandbox: Sandbox,
-    /// The container was made for a module: without what is [`HIDDEN_FROM_MODULES`].
-    pub for_module: bool,
     /// Its standard streams; `None` asks for a terminal.
     pub stdio: Option<[OwnedFd; 3]>,
 }
@@ -77,73 +68,26 @@ fn prepare(tenant: &Tenant, send_console: impl FnOnce(OwnedFd) -> Result<(), Str
         // SAFETY: takes integers.
         Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }).map_err(step("no_new_privs"))?;
     }
-    if let Some(profile) = &tenant.sandbox.apparmor_profile {
-        exec_profile(profile, tenant.sandbox.proc).map_err(step("AppArmor profile"))?;
+    if let Some(profile) = tenant.sandbox.apparmor_profile.as_ref().filter(|_| !tenant.sandbox.for_module) {
+        apparmor::set_profile(profile, When::AtExec, tenant.sandbox.proc)
+            .map_err(|error| format!("AppArmor profile \"{profile}\": {error}"))?;
     }
     if let Some(umask) = process.user().umask() {
         nix::sys::stat::umask(Mode::from_bits_truncate(umask));
     }
-    let hidden = tenant.for_module || hide_from_module(process, tenant.sandbox.proc)?;
     // Only for root there may be directories that the user cannot enter, and the other way round.
     let entered = chdir(process.cwd());
     change_user(process)?;
-    if !no_new_privileges {
-        load_filter(tenant.seccomp.as_ref())?;
+    if let Some(profile) = &tenant.seccomp {
+        profile::load(profile)?;
     }
     if let Some(capabilities) = process.capabilities() {
         drop_privileges(capabilities, &*create_syscall()).map_err(|error| format!("capabilities: {error}"))?;
     }
     enter_directory(process, entered)?;
-    if no_new_privileges {
-        load_filter(tenant.seccomp.as_ref())?;
-    }
     // SAFETY: changes flags of descriptors only.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_ON_EXEC) };
-    tenant.sandbox.prepare(process, |program| {
-        if hidden { Ok(()) } else { Err(format!("exec: {program:?}: it has become a module meanwhile")) }
-    })
-}
-
-fn exec_profile(profile: &str, proc: RawFd) -> nix::Result<()> {
-    // SAFETY: kept open by the worker that made this process.
-    let proc = unsafe { std::os::fd::BorrowedFd::borrow_raw(proc) };
-    let open = |path: &str| openat(proc, path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty());
-    let attribute = open("self/attr/apparmor/exec").or_else(|_| open("self/attr/exec"))?;
-    nix::unistd::write(&attribute, format!("exec {profile}").as_bytes()).map(drop)
-}
-
-/// Where the program is a module, takes what it must not see out of a mount namespace of its own; whether it did.
-fn hide_from_module(process: &Process, proc: RawFd) -> Result<bool, String> {
-    let program = resolve(process, &|path| std::fs::File::open(path));
-    if !matches!(program, Ok(Entrypoint::Wasm { .. })) {
-        return Ok(false);
-    }
-    let failed = |what: &str, errno: Errno| format!("cannot hide {what} from a module: {}", errno.desc());
-    unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| failed("mounts", errno))?;
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-        .map_err(|errno| failed("mounts", errno))?;
-    // SAFETY: kept open by the worker that made this process.
-    let proc = unsafe { std::os::fd::BorrowedFd::borrow_raw(proc) };
-    let mountinfo = openat(proc, "self/mountinfo", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(|errno| failed("mounts", errno))?;
-    let mountinfo = std::io::read_to_string(std::fs::File::from(mountinfo)).map_err(|error| error.to_string())?;
-    // What is mounted later lies above what was there before.
-    for path in hidden_mounts(&mountinfo).into_iter().rev() {
-        umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).map_err(|errno| failed(path, errno))?;
-    }
-    Ok(true)
-}
-
-/// Mount points in a mountinfo file (proc_pid_mountinfo(5)) that a module must not see.
-fn hidden_mounts(mountinfo: &str) -> Vec<&str> {
-    let hidden = |line: &str| -> Option<bool> {
-        let (left, right) = line.split_once(" - ")?;
-        let path = left.split(' ').nth(4)?;
-        let below = ["/proc", "/sys"].iter().any(|top| std::path::Path::new(path).starts_with(top));
-        Some(below || HIDDEN_FROM_MODULES.contains(&right.split(' ').next()?))
-    };
-    let lines = mountinfo.lines().filter(|line| hidden(line) == Some(true));
-    lines.filter_map(|line| line.split(' ').nth(4)).collect()
+    tenant.sandbox.prepare(process)
 }
 
 /// Groups, then user; the capabilities stay until they are dropped to what the program may have.
@@ -164,15 +108,6 @@ fn change_user(process: &Process) -> Result<(), String> {
         .map_err(|error| format!("capabilities: {error}"))
 }
 
-fn load_filter(seccomp: Option<&LinuxSeccomp>) -> Result<(), String> {
-    let Some(seccomp) = seccomp else { return Ok(()) };
-    match initialize_seccomp(seccomp) {
-        Ok(None) => Ok(()),
-        Ok(Some(_)) => Err("seccomp profiles that notify an agent are not supported in exec".to_owned()),
-        Err(error) => Err(format!("seccomp profile: {error}")),
-    }
-}
-
 /// The working directory must be entered, and lie inside of the container: a path of `/proc/self/fd` could lead out
 /// (CVE-2024-21626).
 fn enter_directory(process: &Process, entered: nix::Result<()>) -> Result<(), String> {
@@ -184,23 +119,5 @@ fn enter_directory(process: &Process, entered: nix::Result<()>) -> Result<(), St
     match getcwd() {
         Ok(path) if path.is_absolute() => Ok(()),
         _ => Err(format!("the working directory {} is outside of the container", cwd.display())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mounts_that_show_the_node_are_hidden_from_modules() {
-        let mountinfo = "\
-600 500 0:50 / / rw - overlay overlay rw
-601 600 0:51 / /proc rw - proc proc rw
-602 600 0:52 / /dev rw - tmpfs tmpfs rw
-603 602 0:53 / /dev/mqueue rw - mqueue mqueue rw
-604 601 0:52 /null /proc/kcore rw - tmpfs tmpfs rw
-605 600 8:1 /x /etc/hosts rw - ext4 /dev/vda rw
-606 600 0:54 / /mnt/p rw - proc proc rw";
-        assert_eq!(hidden_mounts(mountinfo), ["/proc", "/dev/mqueue", "/proc/kcore", "/mnt/p"]);
     }
 }

@@ -1,13 +1,9 @@
 //! The name and the command line by which `ps` and `docker top` show a module's process, which no execve has named.
 
-use std::{
-    ffi::CString,
-    io,
-    os::fd::{BorrowedFd, RawFd},
-    path::Path,
-};
+use std::{ffi::CString, fs, io, path::Path, sync::OnceLock};
 
-use nix::{fcntl::OFlag, sys::stat::Mode};
+/// Where the parts of this program's memory are; forks have them at the same places.
+static MAP: OnceLock<MemoryMap> = OnceLock::new();
 
 /// Shows `path`'s file name as the process's name, in the 15 bytes that the kernel has for it.
 pub fn set_name(path: &Path) {
@@ -18,12 +14,21 @@ pub fn set_name(path: &Path) {
     }
 }
 
-/// Shows `args` as the process's command line instead of the host's. `proc` is a descriptor of a proc filesystem.
+/// Remembers what [`set_command_line`] needs to know, for processes that are forked from this one and have no `/proc`.
+pub fn prepare() -> io::Result<()> {
+    // Set once: a second call would find the same.
+    let _ = MAP.set(current_map()?);
+    Ok(())
+}
+
+/// Shows `args` as the process's command line instead of the host's.
 ///
 /// # Errors
 /// Where the kernel was built without `CONFIG_CHECKPOINT_RESTORE` (prctl(2), `PR_SET_MM_MAP`).
-pub fn set_command_line(args: &[String], proc: RawFd) -> io::Result<()> {
-    let mut map = current_map(proc)?;
+pub fn set_command_line(args: &[String]) -> io::Result<()> {
+    let mut map = MAP.get().cloned().ok_or(io::ErrorKind::Unsupported)?;
+    // SAFETY: asks for the end of the heap.
+    map.brk = unsafe { libc::sbrk(0) } as u64;
     let line = args.join("\0").into_bytes();
     // Stays where it is for the life of the process.
     let line: &'static [u8] = Box::leak([line, vec![0]].concat().into_boxed_slice());
@@ -42,6 +47,7 @@ pub fn set_command_line(args: &[String], proc: RawFd) -> io::Result<()> {
 
 /// `struct prctl_mm_map` (linux/prctl.h).
 #[repr(C)]
+#[derive(Clone)]
 struct MemoryMap {
     start_code: u64,
     end_code: u64,
@@ -54,17 +60,15 @@ struct MemoryMap {
     arg_end: u64,
     env_start: u64,
     env_end: u64,
-    auxv: *const u64,
+    /// Not given: a null pointer.
+    auxv: u64,
     auxv_size: u32,
     exe_fd: u32,
 }
 
 /// The process's own map, all of which the kernel wants to be told again (proc_pid_stat(5)).
-fn current_map(proc: RawFd) -> io::Result<MemoryMap> {
-    // SAFETY: kept open by the worker that made this process.
-    let proc = unsafe { BorrowedFd::borrow_raw(proc) };
-    let stat = nix::fcntl::openat(proc, "self/stat", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-    let stat = io::read_to_string(std::fs::File::from(stat))?;
+fn current_map() -> io::Result<MemoryMap> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
     // The name, in parentheses, may hold anything; the field after it is the third.
     let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace().collect();
     let field = |number: usize| {
@@ -77,14 +81,13 @@ fn current_map(proc: RawFd) -> io::Result<MemoryMap> {
         start_data: field(45)?,
         end_data: field(46)?,
         start_brk: field(47)?,
-        // SAFETY: asks for the end of the heap.
-        brk: unsafe { libc::sbrk(0) } as u64,
+        brk: 0,
         start_stack: field(28)?,
         arg_start: field(48)?,
         arg_end: field(49)?,
         env_start: field(50)?,
         env_end: field(51)?,
-        auxv: std::ptr::null(),
+        auxv: 0,
         auxv_size: 0,
         exe_fd: u32::MAX,
     })

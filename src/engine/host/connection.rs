@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use wasmedge_shim_protocol::{Channel, Error, FromHost, Hello, PROTOCOL_VERSION, ToHost};
+use wasmedge_shim_protocol::{Channel, Error, Failure, FromHost, Hello, Received, ToHost};
 
 /// Messages that wait for a shim which does not read. Containers end once each, so a living shim stays far below.
 const MAX_WAITING: usize = 1024;
@@ -38,25 +38,33 @@ impl Connection {
     /// # Errors
     /// When the connection is at its end, with or without anybody's fault.
     pub fn receive(&mut self) -> Result<Option<(ToHost, Vec<OwnedFd>)>> {
-        match self.channel.recv::<ToHost>() {
-            Ok(Some((ToHost::Hello(hello), _))) => {
-                self.greet(&hello)?;
-                self.receive()
+        loop {
+            let Received { message, fds, fds_lost } = match self.channel.recv::<ToHost>() {
+                Ok(Some(received)) => received,
+                Ok(None) => bail!("closed"),
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            match message {
+                ToHost::Hello(hello) => self.greet(&hello)?,
+                _ if !self.greeted => bail!("a message came before the hello"),
+                ToHost::Ping => self.send(FromHost::Pong, Vec::new())?,
+                ToHost::Request { id, .. } if fds_lost => {
+                    let failure = Failure::internal("the engine host has no room for the request's file descriptors");
+                    self.send(FromHost::Reply { id, outcome: Err(failure) }, Vec::new())?;
+                }
+                ToHost::Request { .. } => return Ok(Some((message, fds))),
             }
-            Ok(Some(_)) if !self.greeted => bail!("a request came before the hello"),
-            Ok(Some(message)) => Ok(Some(message)),
-            Ok(None) => bail!("closed"),
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error.into()),
         }
     }
 
     fn greet(&mut self, theirs: &Hello) -> Result<()> {
-        let program = concat!("wasmedge-engine ", env!("CARGO_PKG_VERSION")).to_owned();
-        self.send(FromHost::Hello(Hello { protocol: PROTOCOL_VERSION, program }), Vec::new())?;
-        if theirs.protocol != PROTOCOL_VERSION {
-            bail!("{} speaks protocol version {}, not {PROTOCOL_VERSION}", theirs.program, theirs.protocol);
+        if self.greeted {
+            bail!("{} says hello twice", theirs.program);
         }
+        let ours = Hello::of(concat!("wasmedge-engine ", env!("CARGO_PKG_VERSION")));
+        self.send(FromHost::Hello(ours), Vec::new())?;
+        theirs.common_version()?;
         self.greeted = true;
         Ok(())
     }
@@ -78,6 +86,12 @@ impl Connection {
             match self.channel.send(message, &fds) {
                 Ok(()) => drop(self.waiting.pop_front()),
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // It is what the request's outcome says that is too much, and no reason to hang up on the shim.
+                Err(error @ Error::TooLarge { .. }) => {
+                    let FromHost::Reply { id, .. } = *message else { return Err(error.into()) };
+                    let outcome = Err(Failure::internal(format!("the answer cannot be sent: {error}")));
+                    self.waiting[0] = (FromHost::Reply { id, outcome }, Vec::new());
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -87,5 +101,70 @@ impl Connection {
     /// Whether something waits for the socket to take it.
     pub fn is_congested(&self) -> bool {
         !self.waiting.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    use wasmedge_shim_protocol::{ContainerKey, Created, FailureKind, Outcome, Reply, Request};
+
+    use super::*;
+
+    fn greeted() -> (Connection, Channel) {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (host, shim) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
+        let (mut host, shim) = (Connection::new(host.into()), Channel::from(shim));
+        shim.send(&ToHost::Hello(Hello::of("test")), &[]).unwrap();
+        assert!(host.receive().unwrap().is_none());
+        assert!(matches!(shim.recv().unwrap().unwrap().message, FromHost::Hello(_)));
+        (host, shim)
+    }
+
+    fn start(id: u64) -> ToHost {
+        let key = ContainerKey { namespace: "default".into(), id: "one".into() };
+        ToHost::Request { id, request: Request::Start(key) }
+    }
+
+    /// Regression test for C20: a peer that keeps greeting costs a recursion each time.
+    #[test]
+    fn a_second_hello_is_refused() {
+        let (mut host, shim) = greeted();
+        shim.send(&ToHost::Hello(Hello::of("test")), &[]).unwrap();
+        assert_eq!(host.receive().unwrap_err().to_string(), "test says hello twice");
+    }
+
+    #[test]
+    fn what_comes_before_the_hello_is_refused() {
+        for message in [start(1), ToHost::Ping] {
+            let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+            let (host, shim) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
+            Channel::from(shim).send(&message, &[]).unwrap();
+            assert!(Connection::new(host.into()).receive().unwrap_err().to_string().contains("before the hello"));
+        }
+    }
+
+    /// Regression test for C13: whether the host is well can be asked.
+    #[test]
+    fn a_ping_is_answered_at_once() {
+        let (mut host, shim) = greeted();
+        shim.send(&ToHost::Ping, &[]).unwrap();
+        shim.send(&start(3), &[]).unwrap();
+        assert_eq!(host.receive().unwrap().unwrap().0, start(3));
+        assert_eq!(shim.recv::<FromHost>().unwrap().unwrap().message, FromHost::Pong);
+    }
+
+    /// Regression test for C4: an answer that does not fit is a failure of its request, not the connection's end.
+    #[test]
+    fn an_answer_that_is_too_large_becomes_a_short_failure() {
+        let (mut host, shim) = greeted();
+        let cgroups = vec!["/sys/fs/cgroup".into(); 10_000];
+        let created: Outcome = Ok(Reply::Created(Created { pid: 1, cgroups, late_hooks: false }));
+        host.send(FromHost::Reply { id: 7, outcome: created }, Vec::new()).unwrap();
+        host.send(FromHost::Reply { id: 8, outcome: Ok(Reply::Started) }, Vec::new()).unwrap();
+        let FromHost::Reply { id: 7, outcome: Err(failure) } = shim.recv().unwrap().unwrap().message else { panic!() };
+        assert!(failure.kind == FailureKind::Internal && failure.message.contains("limit of 65536"), "{failure}");
+        let next = shim.recv::<FromHost>().unwrap().unwrap().message;
+        assert_eq!(next, FromHost::Reply { id: 8, outcome: Ok(Reply::Started) });
     }
 }

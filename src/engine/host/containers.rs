@@ -1,6 +1,6 @@
 //! The containers that this host made and that are not deleted yet.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::PathBuf};
 
 use wasmedge_shim_protocol::{ContainerKey, Exit, ExitStatus, Pidfd};
 
@@ -16,18 +16,21 @@ pub struct Container {
     pub status: Option<ExitStatus>,
     /// The shim to tell of its end.
     pub owner: ConnectionId,
+    /// The cgroups that were made for it.
+    pub cgroups: Vec<PathBuf>,
     /// Its start takes longer than the host may.
     pub late_hooks: bool,
 }
 
-/// A process of a container.
-struct Member {
-    key: ContainerKey,
-    /// Whom to tell of its end, where that is not the container's owner.
-    owner: Option<ConnectionId>,
+/// A process of a container that has not been reaped.
+enum Member {
+    /// The container's init.
+    Init(ContainerKey),
+    /// Another program, and whom to tell of its end.
+    Program(ContainerKey, Pidfd, ConnectionId),
 }
 
-/// All of them, by name and by process.
+/// All of them, by name and by process. An id is one of theirs until the process is reaped, and not longer.
 #[derive(Default)]
 pub struct Containers {
     by_key: HashMap<ContainerKey, Container>,
@@ -35,15 +38,17 @@ pub struct Containers {
 }
 
 impl Containers {
-    /// Adds a container that was just made.
+    /// Adds a container that was just made, or one whose deletion failed.
     pub fn insert(&mut self, key: ContainerKey, container: Container) {
-        self.by_pid.insert(container.pid, Member { key: key.clone(), owner: None });
+        if container.status.is_none() {
+            self.by_pid.insert(container.pid, Member::Init(key.clone()));
+        }
         self.by_key.insert(key, container);
     }
 
     /// Adds another program's process; its end is told to `owner`. The container may be that of an earlier host.
-    pub fn insert_program(&mut self, key: ContainerKey, pid: i32, owner: ConnectionId) {
-        self.by_pid.insert(pid, Member { key, owner: Some(owner) });
+    pub fn insert_program(&mut self, key: ContainerKey, pid: i32, pidfd: Pidfd, owner: ConnectionId) {
+        self.by_pid.insert(pid, Member::Program(key, pidfd, owner));
     }
 
     /// The container called `key`.
@@ -59,23 +64,32 @@ impl Containers {
     /// Takes out a container.
     pub fn remove(&mut self, key: &ContainerKey) -> Option<Container> {
         let container = self.by_key.remove(key)?;
-        self.by_pid.remove(&container.pid);
+        // The id of one that has ended may be another process's by now.
+        if container.status.is_none() {
+            self.by_pid.remove(&container.pid);
+        }
         Some(container)
     }
 
-    /// Notes the end of process `pid`; the exit, whom to tell and whether it was an init, if it was one of theirs.
-    pub fn exited(&mut self, pid: i32, status: ExitStatus) -> Option<(Exit, ConnectionId, bool)> {
-        // The id may soon be another process's.
-        let Member { key, owner } = self.by_pid.remove(&pid)?;
-        let owner = match owner {
-            Some(owner) => (owner, false),
-            None => {
+    /// The descriptor of the process `pid`, if it is one of theirs.
+    pub fn pidfd(&self, pid: i32) -> Option<&Pidfd> {
+        match self.by_pid.get(&pid)? {
+            Member::Init(key) => self.by_key.get(key).map(|container| &container.pidfd),
+            Member::Program(_, pidfd, _) => Some(pidfd),
+        }
+    }
+
+    /// Notes the end of process `pid`, which was reaped; the exit, whom to tell and whether it was an init.
+    pub fn ended(&mut self, pid: i32, status: ExitStatus) -> Option<(Exit, ConnectionId, bool)> {
+        let exit = |key| Exit { key, pid: pid.unsigned_abs(), status };
+        match self.by_pid.remove(&pid)? {
+            Member::Init(key) => {
                 let container = self.by_key.get_mut(&key)?;
                 container.status = Some(status);
-                (container.owner, true)
+                Some((exit(key), container.owner, true))
             }
-        };
-        Some((Exit { key, pid: pid.unsigned_abs(), status }, owner.0, owner.1))
+            Member::Program(key, _, owner) => Some((exit(key), owner, false)),
+        }
     }
 
     /// Whether `pid` is a known process of a container.

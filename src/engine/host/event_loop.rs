@@ -1,59 +1,109 @@
 //! The loop: connections, requests, reports of workers, ends of children.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result};
 use nix::{
     errno::Errno,
     sys::epoll::{EpollEvent, EpollFlags, EpollTimeout},
 };
-use wasmedge_shim_protocol::{Channel, ExitStatus, FromHost, exit_code};
+use wasmedge_shim_protocol::{ExitStatus, FromHost};
 
 use super::{
+    child,
     connection::{Connection, ConnectionId},
-    state::{Host, LISTENER, SIGNALS},
+    deletions::KILLED,
+    listener::Arrival,
+    state::Host,
+    watch::Watched,
 };
 
-/// How often an idle host looks for its binary, in milliseconds.
-const IDLE_CHECK: u16 = 10_000;
+/// How often an idle host looks for its binary.
+const IDLE_CHECK: Duration = Duration::from_secs(10);
 
 impl Host {
     /// Serves until told to end, or until it is idle and its binary has been replaced.
     pub fn run(mut self) -> Result<()> {
-        while !self.stopping && !self.is_outlived() {
+        let mut withdrawn = false;
+        while !self.stopping {
             self.renew_if_due();
+            let leaves = !withdrawn && self.is_outlived();
+            if leaves {
+                // Nobody new comes from now on; who has come already is served.
+                self.listener.withdraw();
+                withdrawn = true;
+            } else if withdrawn && self.is_idle() {
+                break;
+            }
             let mut events = [EpollEvent::empty(); 32];
-            let count = match self.epoll.wait(&mut events, self.patience()) {
+            let patience = if leaves { EpollTimeout::ZERO } else { self.patience() };
+            let count = match self.epoll.wait(&mut events, patience) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(errno).context("epoll_wait"),
             };
             for event in &events[..count] {
-                match event.data() {
-                    LISTENER => self.accept(),
-                    SIGNALS => self.read_signals()?,
-                    token if self.workers.contains_key(&token) => self.read_worker(token),
-                    token => self.serve_connection(token),
+                match Watched::of(event.data()) {
+                    Watched::Listener => self.accept(),
+                    Watched::Signals => self.read_signals()?,
+                    Watched::Connection(id) => self.serve_connection(id),
+                    Watched::Report(id) => self.read_worker(id),
+                    Watched::Worker(id) => self.worker_ended(id),
+                    Watched::Process(pid) => drop(self.process_ended(pid)),
                 }
             }
+            self.look_at_the_clock();
         }
+        self.listener.withdraw();
         log::info!("engine host {} ends", std::process::id());
         Ok(())
     }
 
-    /// How long to wait for something to happen: an idle host looks now and then whether it is still wanted.
+    /// How long to wait for something to happen: until the next deadline; an idle host looks now and then whether it is
+    /// still wanted.
     fn patience(&self) -> EpollTimeout {
-        if self.is_idle() { IDLE_CHECK.into() } else { EpollTimeout::NONE }
+        let deadlines = self.workers.values().map(|work| work.deadline);
+        let next =
+            deadlines.chain(self.deleting.iter().map(|(_, _, until)| *until)).chain(self.listener.paused_until());
+        let idle = self.is_idle().then(|| Instant::now() + IDLE_CHECK);
+        let Some(next) = next.chain(idle).min() else { return EpollTimeout::NONE };
+        // Rounded up, lest it wakes up just before.
+        let wait = next.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+        EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::MAX)
+    }
+
+    /// What is due by now.
+    fn look_at_the_clock(&mut self) {
+        if self.listener.resumes() {
+            self.listen(true);
+        }
+        self.end_the_late();
+        self.stop_waiting_for_inits();
+        if std::mem::take(&mut self.unsettled) {
+            self.end_strays();
+            self.reap();
+        }
     }
 
     fn accept(&mut self) {
-        let channel = match Channel::accept(&self.listener) {
-            Ok(channel) => channel,
-            Err(wasmedge_shim_protocol::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-            Err(error) => return log::warn!("connection refused: {error}"),
+        let channel = match self.listener.accept() {
+            Arrival::Shim(channel) => channel,
+            Arrival::Nobody => return,
+            Arrival::NoRoom => return self.listen(false),
         };
         let id = self.token();
-        match self.epoll.add(&channel, EpollEvent::new(EpollFlags::EPOLLIN, id)) {
+        match self.epoll.add(&channel, EpollEvent::new(EpollFlags::EPOLLIN, Watched::Connection(id).token())) {
             Ok(()) => drop(self.connections.insert(id, Connection::new(channel))),
             Err(errno) => log::warn!("cannot watch a connection: {errno}"),
+        }
+    }
+
+    /// Whether to hear of new connections.
+    fn listen(&self, on: bool) {
+        let interest = if on { EpollFlags::EPOLLIN } else { EpollFlags::empty() };
+        let mut event = EpollEvent::new(interest, Watched::Listener.token());
+        if let Err(errno) = self.epoll.modify(self.listener.socket(), &mut event) {
+            log::warn!("cannot watch the socket for new connections: {errno}");
         }
     }
 
@@ -88,33 +138,47 @@ impl Host {
         Ok(())
     }
 
-    /// Collects every child that has ended: inits, workers, libcontainer's intermediate processes.
-    fn reap(&mut self) {
-        loop {
-            let mut wait_status = 0;
-            // SAFETY: writes one integer. Not nix's waitpid, which fails on signals it has no name for.
-            let pid = unsafe { libc::waitpid(-1, &raw mut wait_status, libc::WNOHANG) };
-            if pid <= 0 {
+    /// Collects children that have ended and that nobody watches: helpers of libcontainer's, and what a failed worker has
+    /// left. One that a worker which still runs may have made is left for it: its report is about to come.
+    pub(super) fn reap(&mut self) {
+        while let Some(pid) = child::next_ended() {
+            if let Some(id) = self.worker_of(pid) {
+                self.worker_ended(id);
+            } else if !self.containers.has_process(pid) && self.may_be_reported(pid) {
                 return;
-            }
-            let status = ExitStatus::now(exit_code(wait_status));
-            if let Some((exit, owner, was_init)) = self.containers.exited(pid, status) {
-                let key = exit.key.clone();
-                self.send(owner, FromHost::Exited(exit), Vec::new());
-                if was_init {
-                    self.init_ended(&key);
-                }
-            } else if let Some(token) = self.worker_of(pid) {
-                // A worker that has done its work reported before it ended.
-                self.read_worker(token);
-                self.worker_died(token);
-            } else if !self.workers.is_empty() {
-                self.unclaimed.insert(pid, status);
+            } else {
+                self.bury(pid);
             }
         }
     }
 
-    fn worker_of(&self, pid: i32) -> Option<u64> {
-        self.workers.iter().find(|(_, (worker, _))| worker.pid.as_raw() == pid).map(|(token, _)| *token)
+    /// Takes the end of a child, whatever it was.
+    pub(super) fn bury(&mut self, pid: i32) {
+        if !self.process_ended(pid) {
+            child::bury(pid);
+        }
+    }
+
+    /// Takes the end of a process of a container; whether it had ended.
+    fn process_ended(&mut self, pid: i32) -> bool {
+        let Some(pidfd) = self.containers.pidfd(pid) else { return false };
+        let status = match child::reap(pidfd) {
+            Ok(None) => return false,
+            Ok(Some(status)) => status,
+            Err(error) => {
+                log::warn!("process {pid} has ended, it is not known how: {error}");
+                pidfd.exit_status().unwrap_or_else(|| ExitStatus::now(KILLED))
+            }
+        };
+        // Copies of the descriptor are elsewhere, so that closing it here would not be enough.
+        let _ = self.epoll.delete(pidfd);
+        if let Some((exit, owner, was_init)) = self.containers.ended(pid, status) {
+            let key = exit.key.clone();
+            self.send(owner, FromHost::Exited(exit), Vec::new());
+            if was_init {
+                self.init_ended(&key);
+            }
+        }
+        true
     }
 }

@@ -1,8 +1,16 @@
 //! Work under way, and whom to tell of it.
 
-use wasmedge_shim_protocol::{ContainerKey, Failure};
+use std::time::{Duration, Instant};
 
-use super::{connection::ConnectionId, containers::Container};
+use wasmedge_shim_protocol::{AotPolicy, ContainerKey, Create, Failure};
+
+use super::{connection::ConnectionId, containers::Container, worker::Worker};
+
+/// How long most workers may take, unless the host was told otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Longest time that a worker may wait for a compiler, beyond what it may take for its own work.
+pub const COMPILATION: Duration = Duration::from_secs(3600);
 
 /// Whom to answer.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +33,52 @@ pub enum Job {
     /// Running another program in one.
     Exec(ContainerKey, Caller),
     /// What leaves nothing behind when it is cut short: the verb, for people.
-    Short(&'static str, Caller),
+    Short(&'static str, ContainerKey, Caller),
     /// Removing one; where a creation failed half-way, its failure is the answer.
     Delete(ContainerKey, Option<Container>, Caller, Option<Failure>),
+}
+
+impl Job {
+    /// What it is, for people.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Create(key, _) => format!("creating {key}"),
+            Self::Exec(key, _) => format!("running a program in {key}"),
+            Self::Short(verb, key, _) => format!("{verb} {key}"),
+            Self::Delete(key, ..) => format!("deleting {key}"),
+        }
+    }
+}
+
+/// A worker and what it is doing; nothing any more once it has reported.
+pub struct Work {
+    /// Who does it.
+    pub worker: Worker,
+    /// What is done.
+    pub job: Option<Job>,
+    /// When it was begun.
+    pub begun: Instant,
+    /// When it is to be looked at, and ended if it has taken too long.
+    pub deadline: Instant,
+    /// How long it may take, without waiting for a compiler.
+    pub limit: Duration,
+    /// When it was last seen to wait for a compiler.
+    pub waited_until: Option<Instant>,
+}
+
+impl Work {
+    /// Begins.
+    pub fn new(worker: Worker, job: Job, limit: Duration) -> Self {
+        let begun = Instant::now();
+        Self { worker, job: Some(job), begun, deadline: begun + limit, limit, waited_until: None }
+    }
+}
+
+/// How long the creation of this container may take.
+pub fn limit_of(create: &Create, patience: Duration) -> Duration {
+    let aot = &create.options.aot;
+    match aot.policy {
+        AotPolicy::Tiered => patience + Duration::from_millis(aot.wait_millis.into()),
+        AotPolicy::Off | AotPolicy::Wait | AotPolicy::Require => patience,
+    }
 }

@@ -4,36 +4,44 @@
 //! a request that takes more than a few system calls is done by a worker, a fork that exits afterwards. The container
 //! processes that a worker makes are the host's children (`CLONE_PARENT`), it reaps them and tells their shims.
 
+mod child;
+mod confine;
 mod connection;
 mod containers;
+mod deletions;
 mod event_loop;
+mod fork;
 mod job;
+mod listener;
+mod newborns;
 mod programs;
 mod renew;
 mod requests;
 mod seal;
 mod state;
 mod stdio;
+mod strays;
+mod watch;
+mod work;
 mod worker;
 
-use std::{
-    fs,
-    io::Write,
-    os::fd::{AsFd, OwnedFd},
-    path::Path,
-};
+use std::{fs, io::Write, os::fd::AsFd, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use nix::unistd::{ForkResult, fork, setsid};
-use wasmedge_shim_protocol::{Channel, Location, ensure_private_dir};
+use wasmedge_shim_protocol::{Location, ensure_private_dir};
 
-use crate::{aot, guest, wasm};
+use crate::{aot, guest, journal, wasm};
+use confine::Confinement;
+pub use job::PATIENCE;
+use listener::Listener;
 use state::Host;
 
-/// Serves until the process is told to end or has outlived its binary. `socket` is where to listen.
+/// Serves until the process is told to end or has outlived its binary. `socket` is where to listen, `patience` how long most
+/// requests may take.
 ///
 /// Standard output, when it is a pipe, gets the line `ready` and is closed once shims can connect.
-pub fn serve(location: Location, socket: &Path, engine: &Path) -> Result<()> {
+pub fn serve(location: Location, socket: &Path, engine: &Path, patience: Duration) -> Result<()> {
     seal::run_from_sealed_copy().context("cannot run from a sealed copy of the engine")?;
     detach_from_starter().context("cannot become a daemon")?;
     ensure_private_dir(location.root()).with_context(|| format!("cannot use {}", location.root().display()))?;
@@ -41,23 +49,15 @@ pub fn serve(location: Location, socket: &Path, engine: &Path) -> Result<()> {
     wasm::warm_up();
     aot::warm_up();
     guest::prepare_seccomp().map_err(anyhow::Error::msg)?;
-    let listener = listen(socket)?;
+    guest::prepare_title().context("/proc/self/stat")?;
+    journal::keep(&location.log());
+    let confinement = Confinement::prepare();
+    let listener = Listener::new(socket)?;
     announce_ready().context("cannot announce readiness")?;
     // Loading touched most of the libraries once.
     guest::release_program_pages();
     log::info!("engine host {} with WasmEdge {} listens on {}", std::process::id(), wasm::version(), socket.display());
-    let served = Host::new(location, listener, engine.to_owned())?.run();
-    let _ = fs::remove_file(socket);
-    served
-}
-
-fn listen(socket: &Path) -> Result<OwnedFd> {
-    if let Some(listener) = renew::inherited_listener() {
-        return Ok(listener);
-    }
-    // Whoever starts a host holds a lock and has found nobody listening: a socket that is there is a dead host's.
-    let _ = fs::remove_file(socket);
-    Channel::listen(socket).with_context(|| format!("cannot listen on {}", socket.display()))
+    Host::new(location, listener, engine.to_owned(), confinement, patience)?.run()
 }
 
 /// Becomes nobody's child that anybody would have to wait for, in a session of its own.

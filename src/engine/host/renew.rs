@@ -21,7 +21,7 @@ use nix::{
     unistd::execve,
 };
 
-use super::state::Host;
+use super::{confine::Confinement, state::Host};
 
 /// After which time an idle host begins anew.
 const AGE: Duration = Duration::from_secs(6 * 3600);
@@ -40,7 +40,7 @@ impl Host {
         // Removing the file takes the wish back, so that it is fulfilled once.
         if self.is_idle() && (age > AGE || std::fs::remove_file(self.location.root().join(ASKED)).is_ok()) {
             log::info!("engine host {} begins anew", std::process::id());
-            if let Err(error) = begin_anew(&self.listener) {
+            if let Err(error) = begin_anew(self.listener.socket(), &self.confinement) {
                 log::warn!("engine host {} goes on as it is: {error}", std::process::id());
             }
         }
@@ -48,13 +48,15 @@ impl Host {
 }
 
 /// Executes the engine again, with the same arguments; returns after a failure only.
-fn begin_anew(listener: &OwnedFd) -> io::Result<()> {
+fn begin_anew(listener: &OwnedFd, confinement: &Confinement) -> io::Result<()> {
     let lines = |line: Vec<u8>| CString::new(line).ok();
     let args: Vec<CString> = std::env::args_os().filter_map(|arg| lines(arg.into_vec())).collect();
     let variable = |name: Vec<u8>, value: Vec<u8>| lines([name, b"=".to_vec(), value].concat());
     let mut env: Vec<CString> =
         std::env::vars_os().filter_map(|(name, value)| variable(name.into_vec(), value.into_vec())).collect();
     env.extend(lines(format!("{LISTENER}={}", listener.as_raw_fd()).into_bytes()));
+    // It is raised again, and what it was is for containers.
+    confinement.give_descriptors_back()?;
     fcntl(listener, FcntlArg::F_SETFD(FdFlag::empty()))?;
     // The sealed copy that this process runs from.
     let Err(errno) = execve(c"/proc/self/exe", &args, &env);

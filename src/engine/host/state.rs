@@ -2,12 +2,9 @@
 
 use std::{
     collections::HashMap,
-    fs,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::fs::MetadataExt,
-    },
+    os::fd::{AsFd, OwnedFd},
     path::PathBuf,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -16,41 +13,55 @@ use nix::sys::{
     signal::{SigSet, Signal},
     signalfd::{SfdFlags, SignalFd},
 };
-use wasmedge_shim_protocol::{ContainerKey, ExitStatus, FromHost, Location};
+use wasmedge_shim_protocol::{ContainerKey, FromHost, Location};
 
 use super::{
+    confine::Confinement,
     connection::{Connection, ConnectionId},
     containers::Containers,
-    job::{Caller, Job},
+    job::{Caller, Job, Work},
+    listener::Listener,
+    strays::Strays,
+    watch::Watched,
     worker::Worker,
 };
-
-/// What the listening socket is watched as.
-pub const LISTENER: u64 = 0;
-/// What the signals are watched as.
-pub const SIGNALS: u64 = 1;
+use crate::sandbox::MountedCgroups;
 
 /// All that the host knows.
 pub struct Host {
     pub(super) location: Location,
     pub(super) containers: Containers,
-    pub(super) workers: HashMap<u64, (Worker, Job)>,
-    /// Deletions that wait for their container's init to be reaped.
-    pub(super) deleting: Vec<(ContainerKey, Caller)>,
+    /// Workers that have not been reaped.
+    pub(super) workers: HashMap<u64, Work>,
+    /// What workers are held to.
+    pub(super) confinement: Confinement,
+    /// How long most of them may take.
+    pub(super) patience: Duration,
+    /// Deletions that wait for their container's init to be reaped, and until when.
+    pub(super) deleting: Vec<(ContainerKey, Caller, Instant)>,
     pub(super) connections: HashMap<ConnectionId, Connection>,
-    /// Ends of children that nobody knows yet: a container can end before its worker has reported it.
-    pub(super) unclaimed: HashMap<i32, ExitStatus>,
-    pub(super) listener: OwnedFd,
+    /// What dead workers may have left.
+    pub(super) strays: Strays,
+    pub(super) mounted: Option<MountedCgroups>,
+    pub(super) listener: Listener,
     pub(super) signals: SignalFd,
     pub(super) epoll: Epoll,
     next_token: u64,
-    engine: (PathBuf, Option<(u64, u64)>),
+    engine: (PathBuf, Option<String>),
+    /// A worker has come to its end since it was looked what others have left.
+    pub(super) unsettled: bool,
     pub(super) stopping: bool,
 }
 
 impl Host {
     /// A host that takes connections from `listener`; `engine` is the installed binary.
-    pub fn new(location: Location, listener: OwnedFd, engine: PathBuf) -> Result<Self> {
+    pub fn new(
+        location: Location,
+        listener: Listener,
+        engine: PathBuf,
+        confinement: Confinement,
+        patience: Duration,
+    ) -> Result<Self> {
         let mut mask = SigSet::empty();
         for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT] {
             mask.add(signal);
@@ -58,21 +69,25 @@ impl Host {
         mask.thread_block()?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
-        epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
-        let identity = identity_of(&engine);
+        epoll.add(listener.socket(), EpollEvent::new(EpollFlags::EPOLLIN, Watched::Listener.token()))?;
+        epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, Watched::Signals.token()))?;
+        let identity = Location::identity(&engine).ok();
         Ok(Self {
             location,
             containers: Containers::default(),
             workers: HashMap::new(),
+            confinement,
+            patience,
             deleting: Vec::new(),
             connections: HashMap::new(),
-            unclaimed: HashMap::new(),
+            strays: Strays::default(),
+            mounted: None,
             listener,
             signals,
             epoll,
-            next_token: 2,
+            next_token: 0,
             engine: (engine, identity),
+            unsettled: false,
             stopping: false,
         })
     }
@@ -84,7 +99,7 @@ impl Host {
 
     /// Idle, and not what is installed any more: the next shim starts a host of the new version.
     pub(super) fn is_outlived(&self) -> bool {
-        self.is_idle() && identity_of(&self.engine.0) != self.engine.1
+        self.is_idle() && Location::identity(&self.engine.0).ok() != self.engine.1
     }
 
     /// A number for the next thing to watch.
@@ -114,21 +129,31 @@ impl Host {
         let Some(connection) = self.connections.get(&id) else { return };
         let mut interest = EpollFlags::EPOLLIN;
         interest.set(EpollFlags::EPOLLOUT, connection.is_congested());
-        if let Err(errno) = self.epoll.modify(connection.channel(), &mut EpollEvent::new(interest, id)) {
+        if let Err(errno) =
+            self.epoll.modify(connection.channel(), &mut EpollEvent::new(interest, Watched::Connection(id).token()))
+        {
             log::warn!("cannot watch connection {id}: {errno}");
         }
     }
 
-    /// Starts watching a worker.
-    pub(super) fn add_worker(&mut self, worker: Worker, job: Job) -> Result<()> {
-        let token = self.token();
-        self.epoll.add(worker.socket().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, token))?;
-        self.workers.insert(token, (worker, job));
+    /// Starts watching a worker, which may take as long as `limit`.
+    pub(super) fn add_worker(&mut self, worker: Worker, job: Job, limit: Duration) -> Result<()> {
+        crate::journal::keep_small();
+        let id = self.token();
+        let event = |watched: Watched| EpollEvent::new(EpollFlags::EPOLLIN, watched.token());
+        self.epoll.add(worker.socket().as_fd(), event(Watched::Report(id)))?;
+        self.epoll.add(worker.pidfd.as_fd(), event(Watched::Worker(id)))?;
+        self.workers.insert(id, Work::new(worker, job, limit));
         Ok(())
     }
-}
 
-/// Which file is at `path`.
-fn identity_of(path: &std::path::Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+    /// Watches for the end of a process of a container.
+    pub(super) fn watch_process(&self, pid: i32) {
+        let Some(pidfd) = self.containers.pidfd(pid) else { return };
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, Watched::Process(pid).token());
+        if let Err(errno) = self.epoll.add(pidfd, event) {
+            // Its end is seen by SIGCHLD, later than others'.
+            log::warn!("cannot watch process {pid}: {errno}");
+        }
+    }
 }

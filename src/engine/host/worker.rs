@@ -1,7 +1,7 @@
 //! Workers: forks of the host that do one request and exit.
 
 use std::{
-    io::{self, IoSliceMut},
+    io::{self, IoSlice, IoSliceMut},
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
@@ -11,13 +11,27 @@ use nix::{
     sys::{
         prctl,
         signal::{SigSet, SigmaskHow, Signal, sigprocmask},
-        socket::{AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair},
+        socket::{
+            AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
+            socketpair,
+        },
     },
-    unistd::{ForkResult, Pid, fork, getpid, getppid, setpgid},
+    unistd::{Pid, getpid, getppid, setpgid},
 };
-use wasmedge_shim_protocol::{Failure, MAX_FDS, Outcome, Reply};
+use wasmedge_shim_protocol::{ContainerKey, Failure, MAX_FDS, Outcome, Pidfd};
 
-use crate::guest::{Finished, Report, Reporter, capture_errors};
+use super::{
+    confine::Confinement,
+    fork::{Forked, fork_into},
+};
+use crate::{
+    guest::{
+        Finished,
+        descriptors::{close_all_but, set_report},
+        report,
+    },
+    journal, sandbox,
+};
 
 /// Largest report, in bytes.
 const MAX_REPORT: usize = 64 * 1024;
@@ -26,36 +40,42 @@ const MAX_REPORT: usize = 64 * 1024;
 pub struct Worker {
     /// Its process id, which is also its process group's.
     pub pid: Pid,
+    /// Its descriptor.
+    pub pidfd: Pidfd,
+    /// When it was made, in clock ticks since boot, as in `/proc/PID/stat`: what it makes is not older.
+    pub started: u64,
     socket: OwnedFd,
-    plain_cause: Option<String>,
-    traced_cause: Option<String>,
 }
 
 impl Worker {
-    /// Forks a worker that does `job` with no other descriptors than its standard ones, those in `keep` and the
-    /// report socket: the host's own connections must not stay open in containers.
-    pub fn spawn(keep: &[BorrowedFd<'_>], job: impl FnOnce(Reporter) -> Finished) -> io::Result<Self> {
+    /// Forks a worker that does `job` for the container `key`, confined, with no other descriptors than its standard
+    /// ones, those in `keep` and the report socket: the host's own connections must not stay open in containers.
+    pub fn spawn(
+        key: &ContainerKey,
+        confinement: &Confinement,
+        keep: &[BorrowedFd<'_>],
+        job: impl FnOnce() -> Finished,
+    ) -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        let host = getpid();
+        let (host, started) = (getpid(), ticks_since_boot()?);
         // SAFETY: the host has a single thread, so the child may do whatever it could do itself.
-        match unsafe { fork()? } {
-            ForkResult::Parent { child } => {
-                Ok(Self { pid: child, socket: ours, plain_cause: None, traced_cause: None })
-            }
-            ForkResult::Child => {
+        match unsafe { fork_into(confinement.unified())? } {
+            Forked::Parent { child, pidfd } => Ok(Self { pid: child, pidfd, started, socket: ours }),
+            Forked::Child => {
                 super::renew::change_canary();
-                let reporter = Reporter::new(&theirs);
+                journal::about(key);
+                set_report(&theirs);
                 let mut kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
                 kept.push(theirs.as_raw_fd());
-                let finished =
-                    prepare(host, &kept).map_err(|error| Failure::internal(error.to_string())).and_then(|()| {
-                        capture_errors(reporter);
-                        job(reporter)
-                    });
+                let prepared = confinement.enter().and_then(|()| prepare(host, &kept));
+                let finished = prepared.map_err(|error| Failure::internal(error.to_string())).and_then(|()| {
+                    report::capture_errors();
+                    job()
+                });
                 match finished {
-                    Ok((reply, fds)) => reporter.done(Ok::<_, Failure>(reply), &fds),
-                    Err(failure) => reporter.done(Err::<Reply, _>(failure), &[]),
+                    Ok((reply, fds)) => send(&theirs, &Ok(reply), &fds),
+                    Err(failure) => send(&theirs, &Err(report::explain(failure)), &[]),
                 }
                 // SAFETY: ends the worker without the host's destructors.
                 unsafe { libc::_exit(0) }
@@ -63,18 +83,24 @@ impl Worker {
         }
     }
 
+    /// Whether it waits for a compiler at the moment.
+    pub fn waits_for_compiler(&self) -> bool {
+        let name = std::fs::read(format!("/proc/{}/comm", self.pid)).unwrap_or_default();
+        name.trim_ascii_end() == sandbox::WAITS_FOR_COMPILER.to_bytes()
+    }
+
     /// The socket on which the worker reports.
     pub fn socket(&self) -> &OwnedFd {
         &self.socket
     }
 
-    /// Reads what has been reported; the outcome, with its file descriptors, once there is one.
+    /// The outcome, with its file descriptors, once there is one. The worker alone has the other end of the socket.
     ///
     /// # Errors
-    /// `UnexpectedEof` when the worker and all its processes are gone without an outcome.
+    /// `UnexpectedEof` when the worker is gone without an outcome.
     pub fn outcome(&mut self) -> io::Result<Option<(Outcome, Vec<OwnedFd>)>> {
+        let mut buffer = vec![0; MAX_REPORT];
         loop {
-            let mut buffer = vec![0; MAX_REPORT];
             let (size, fds) = match self.receive(&mut buffer) {
                 Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(received) => received,
@@ -82,12 +108,8 @@ impl Worker {
                 Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(errno.into()),
             };
-            match postcard::from_bytes::<Report<Outcome>>(&buffer[..size]) {
-                Ok(Report::Cause { text, plain: true }) => drop(self.plain_cause.get_or_insert(text)),
-                Ok(Report::Cause { text, plain: false }) => drop(self.traced_cause.get_or_insert(text)),
-                Ok(Report::Done(outcome)) => return Ok(Some((self.explain(outcome), fds))),
-                Err(error) => return Err(io::Error::other(error)),
-            }
+            let outcome = postcard::from_bytes::<Outcome>(&buffer[..size]).map_err(io::Error::other)?;
+            return Ok(Some((outcome, fds)));
         }
     }
 
@@ -105,17 +127,25 @@ impl Worker {
         }
         Ok((packet.bytes, fds))
     }
+}
 
-    /// Puts the best known cause into a failure.
-    fn explain(&mut self, outcome: Outcome) -> Result<Reply, Failure> {
-        outcome.map_err(|failure| match (self.plain_cause.take(), self.traced_cause.take()) {
-            (Some(plain), _) => Failure::new(failure.kind, plain),
-            (None, Some(traced)) if !failure.message.contains(&traced) => {
-                Failure::new(failure.kind, format!("{}: {traced}", failure.message))
-            }
-            (None, _) => failure,
-        })
-    }
+/// Sends the outcome and the file descriptors that go with it. A host that is gone has nobody left to tell.
+fn send(socket: &OwnedFd, outcome: &Outcome, fds: &[OwnedFd]) {
+    let Ok(bytes) = postcard::to_stdvec(outcome) else { return };
+    let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let control = if raw.is_empty() { &[][..] } else { &rights[..] };
+    let _ = sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(&bytes)], control, MsgFlags::MSG_NOSIGNAL, None);
+}
+
+/// The time since boot in the unit of `/proc/PID/stat`, rounded down as there.
+pub fn ticks_since_boot() -> io::Result<u64> {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes one structure.
+    Errno::result(unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) })?;
+    // SAFETY: takes and gives integers.
+    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    Ok((now.tv_sec * per_second + now.tv_nsec * per_second / 1_000_000_000).unsigned_abs())
 }
 
 /// Makes the fork a process of its own: its own group, so that what it makes can be found if it dies; signals as
@@ -129,21 +159,4 @@ fn prepare(host: Pid, kept: &[RawFd]) -> io::Result<()> {
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     close_all_but(kept)
-}
-
-fn close_all_but(kept: &[RawFd]) -> io::Result<()> {
-    let mut kept: Vec<libc::c_uint> = kept.iter().map(|fd| fd.unsigned_abs()).collect();
-    kept.sort_unstable();
-    let mut first = 3;
-    for fd in kept.into_iter().chain([libc::c_uint::MAX]) {
-        if first < fd {
-            let last = if fd == libc::c_uint::MAX { fd } else { fd - 1 };
-            // SAFETY: the descriptors belong to the host's structures, which this fork never touches again.
-            if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } != 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
-        first = fd.saturating_add(1);
-    }
-    Ok(())
 }

@@ -21,6 +21,7 @@ use super::lookup::{self, Missing};
 use crate::{
     aot,
     containerd::{self, Client},
+    files::{self, Root},
     wasm::{Kind, classify},
 };
 
@@ -30,19 +31,19 @@ const CRI_IMAGE: &str = "io.kubernetes.cri.image-name";
 
 /// The modules of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Artifact {
-    image: String,
-    modules: Vec<Module>,
+pub(super) struct Artifact {
+    pub(super) image: String,
+    pub(super) modules: Vec<Module>,
 }
 
 /// A layer that is a module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Module {
-    digest: String,
+pub(super) struct Module {
+    pub(super) digest: String,
     /// Its path below the root directory, if the image says one.
-    title: Option<PathBuf>,
+    pub(super) title: Option<PathBuf>,
     /// Where it is on the node.
-    file: PathBuf,
+    pub(super) file: PathBuf,
 }
 
 /// Adds mounts of the image's modules to `spec`, with the one that is `missing` where it is looked for; `false` where the
@@ -56,7 +57,7 @@ pub fn provide(
     location: &Location,
     request: &Create,
     spec: &mut Spec,
-    root: &Path,
+    root: &Root,
     place: &Path,
     missing: &Missing,
 ) -> Result<bool> {
@@ -90,7 +91,7 @@ pub fn provide(
     Ok(true)
 }
 
-fn add_mounts(spec: &mut Spec, root: &Path, places: &[(PathBuf, &PathBuf)]) -> Result<()> {
+fn add_mounts(spec: &mut Spec, root: &Root, places: &[(PathBuf, &PathBuf)]) -> Result<()> {
     let mut mounts = spec.mounts().clone().unwrap_or_default();
     for (path, _) in places {
         let covered =
@@ -107,7 +108,7 @@ fn add_mounts(spec: &mut Spec, root: &Path, places: &[(PathBuf, &PathBuf)]) -> R
 
 impl Artifact {
     /// Which module a missing program is; `None` where it cannot be meant.
-    fn module_for(&self, missing: &Missing) -> Result<Option<&Module>> {
+    pub(super) fn module_for(&self, missing: &Missing) -> Result<Option<&Module>> {
         let below_root = missing.path.strip_prefix("/").unwrap_or(&missing.path);
         let named = |matches: &dyn Fn(&Path) -> bool| -> Vec<&Module> {
             self.modules.iter().filter(|module| module.title.as_deref().is_some_and(matches)).collect()
@@ -165,10 +166,10 @@ fn obtain(
 ) -> Result<PathBuf> {
     let digits = containerd::sha256_of(layer)?;
     if let Some(stored) = root.map(|root| root.join("blobs/sha256").join(digits))
-        && let Ok(mut file) = File::open(&stored)
+        && let Ok(mut file) = files::open_on_node(&stored)
     {
         let meta = file.metadata()?;
-        if meta.is_file() && meta.uid() == 0 && meta.mode() & 0o022 == 0 {
+        if meta.uid() == 0 && meta.mode() & 0o022 == 0 {
             containerd::check(layer, &aot::sha256(location, &mut file, None)?)?;
             return Ok(stored);
         }
@@ -184,7 +185,8 @@ fn obtain(
 
 fn check_module(image: &str, module: &Module) -> Result<()> {
     let mut head = [0; 8];
-    let read = File::open(&module.file).and_then(|file| std::os::unix::fs::FileExt::read_at(&file, &mut head, 0));
+    let read =
+        files::open_on_node(&module.file).and_then(|file| std::os::unix::fs::FileExt::read_at(&file, &mut head, 0));
     let read = read.with_context(|| format!("cannot read {}", module.file.display()))?;
     let what = match classify(&head[..read]) {
         Kind::Module => return Ok(()),
@@ -195,8 +197,8 @@ fn check_module(image: &str, module: &Module) -> Result<()> {
 }
 
 /// Makes an empty file to mount on. From within, the container's root may not be allowed to, in a user namespace.
-fn make_target(root: &Path, path: &Path) -> Result<()> {
-    let root = pathrs::Root::open(root)?;
+fn make_target(root: &Root, path: &Path) -> Result<()> {
+    let root = pathrs::Root::from_fd(root.directory().try_clone()?);
     if let Some(parent) = path.parent() {
         root.mkdir_all(parent, &Permissions::from_mode(0o755))?;
     }

@@ -1,15 +1,17 @@
 //! Another program in a container that runs: a process of the container's cgroups and namespaces, a child of the host.
+//!
+//! In stages, as a creation: the request is read and judged; the program is looked for, from outside, in the container's root;
+//! the process is made by a helper, which holds nothing of the node when it enters the container; what is left is done
+//! beside it. Between them time may pass, and the container may end: whoever it is reached by then is the descriptor of its
+//! init that was opened first of all.
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Seek},
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::fs::OpenOptionsExt,
-    },
+    io::{Read, Seek},
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use libcontainer::syscall::syscall::create_syscall;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use oci_spec::runtime::{Process, Spec};
@@ -17,80 +19,110 @@ use wasmedge_shim_protocol::{ContainerKey, Exec, Failure, FailureKind, Location,
 
 use super::{
     cgroup::Birth,
-    handover, lookup, namespaces, native_code, plugins,
-    sibling::{self, Sibling},
-    state::{Init, Record, State},
+    check, handover, home, lookup,
+    namespaces::Container,
+    native_code::{self, Asker, NativeCode},
+    place::proc_for,
+    plan, plugins, sibling,
+    state::{Record, State},
     translate,
 };
 use crate::{
-    guest::{EXEC_FAILED, Finished, Sandbox, Tenant, become_program, exit_now},
+    guest::{
+        EXEC_FAILED, Finished, Sandbox, SeccompProfile, Tenant, become_program,
+        descriptors::{close_all_but, leave_the_log},
+        exit_now, hide_from_module,
+    },
     wasm::Limits,
 };
 
-/// Runs the program whose description, an OCI `process` in JSON, is in `process`.
+/// Longest description of a process, in bytes; containerd's own bound for a message is 16 MiB.
+const MAX_DESCRIPTION: u64 = 16 << 20;
+
+/// Runs the program whose description, an OCI `process` in JSON, is in `process`. The process's pidfd comes with the answer,
+/// and then the master of its terminal, if it has one.
 ///
 /// # Errors
 /// Names the cause; nothing of the program runs then.
 pub fn exec(location: &Location, request: &Exec, process: OwnedFd, stdio: [OwnedFd; 3]) -> Finished {
     let state = State::new(location, &request.key);
-    let Some((record, init)) = state.load().and_then(|record| record.init.map(|init| (record, init))) else {
+    let record = state.record().map_err(|error| Failure::internal(format!("{error:#}")))?;
+    let Some((record, init)) = record.and_then(|record| record.init.map(|init| (record, init))) else {
         return Err(Failure::new(FailureKind::NotFound, format!("container {} not found", request.key)));
     };
-    if !init.exists() {
-        let cause = format!("container {} has ended", request.key);
-        return Err(Failure::new(FailureKind::FailedPrecondition, cause));
-    }
+    let ended = || Failure::new(FailureKind::FailedPrecondition, format!("container {} has ended", request.key));
+    let container = match Container::open(init) {
+        Ok(Some(container)) => container,
+        Ok(None) => return Err(ended()),
+        Err(error) => return Err(Failure::internal(format!("cannot use container {}: {error}", request.key))),
+    };
     let stdio = (!request.terminal).then_some(stdio);
-    let started = parse(process).and_then(|process| start(location, &request.key, &record, init, process, stdio));
-    started.map_err(|error| Failure::internal(format!("{error:#}")))
+    run(location, &request.key, &record, &container, process, stdio).map_err(|error| match container.has_ended() {
+        true => ended(),
+        false => Failure::internal(format!("{error:#}")),
+    })
+}
+
+fn run(
+    location: &Location,
+    key: &ContainerKey,
+    record: &Record,
+    container: &Container,
+    process: OwnedFd,
+    stdio: Option<[OwnedFd; 3]>,
+) -> Result<(Reply, Vec<OwnedFd>)> {
+    // containerd's own: ours lacks what is done by hand.
+    let spec = plan::load(&record.bundle.join("config.json"))?;
+    let mut process = parse(process)?;
+    check::process(&process)?;
+    inherit(&mut process, &spec);
+    translate::spell_out_capabilities(&mut process);
+
+    let open = |path: &std::path::Path| container.root().open(path);
+    home::set(&mut process, &open);
+    let module = lookup::module(&process, &open);
+    let for_module = module.is_some();
+    let code = match module {
+        Some(file) => {
+            let features = record.settings.features();
+            let asker = Asker::program(key, spec.annotations().as_ref());
+            let entry = native_code::obtain(location, &asker, &record.aot, features, file, record.layers.as_ref())?;
+            plugins::load(&record.settings.plugins)?;
+            entry.map(|entry| NativeCode::new(entry, &record.aot)).transpose()?.flatten()
+        }
+        None => None,
+    };
+    let apparmor_profile = process.apparmor_profile().clone().filter(|profile| !profile.is_empty());
+    let proc = proc_for(apparmor_profile.as_deref())?;
+    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
+    let seccomp = SeccompProfile::new(seccomp, &process, for_module);
+    let sandbox = Sandbox {
+        for_module,
+        seccomp: seccomp.late,
+        limits: Limits { memory: record.memory, ..Limits::default() },
+        apparmor_profile,
+        proc: proc.as_ref().map(AsRawFd::as_raw_fd),
+        hooks: false,
+        native: code.as_ref().map(NativeCode::for_process),
+        settings: record.settings.clone(),
+    };
+    let hidden = for_module && !record.module;
+    let oom_score = spec.process().as_ref().and_then(Process::oom_score_adj);
+    let birth = Birth::beside(&record.cgroups, container.pid()).context("cannot enter the container's cgroup")?;
+    ensure!(!container.has_ended(), "it has ended");
+    spawn(
+        Making { tenant: Tenant { process, seccomp: seccomp.early, sandbox, stdio }, hidden, oom_score },
+        container,
+        &birth,
+    )
 }
 
 fn parse(file: OwnedFd) -> Result<Process> {
     let (mut file, mut text) = (File::from(file), Vec::new());
-    file.rewind().and_then(|()| file.read_to_end(&mut text)).context("cannot read the process's description")?;
+    file.rewind().context("cannot read the process's description")?;
+    file.take(MAX_DESCRIPTION + 1).read_to_end(&mut text).context("cannot read the process's description")?;
+    ensure!(text.len() as u64 <= MAX_DESCRIPTION, "the process's description has more than {MAX_DESCRIPTION} bytes");
     serde_json::from_slice(&text).context("the process's description is not an OCI process")
-}
-
-fn start(
-    location: &Location,
-    key: &ContainerKey,
-    record: &Record,
-    init: Init,
-    mut process: Process,
-    stdio: Option<[OwnedFd; 3]>,
-) -> Result<(Reply, Vec<OwnedFd>)> {
-    // containerd's own: ours lacks what is done by hand.
-    let path = record.bundle.join("config.json");
-    let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let spec: Spec = serde_json::from_slice(&text).with_context(|| format!("{} is no spec", path.display()))?;
-    inherit(&mut process, &spec);
-    translate::spell_out_capabilities(&mut process);
-    let proc = File::open("/proc").context("cannot open /proc")?;
-    let native = match lookup::module(&process, &|path| lookup::open_in(init.pid, path)) {
-        Some(file) => {
-            plugins::load(&record.settings.plugins)?;
-            let asker = native_code::Asker::program(key, spec.annotations().as_ref());
-            let features = record.settings.features();
-            native_code::obtain(location, &asker, &record.aot, features, file, record.layers.as_ref())?
-        }
-        None => None,
-    };
-    let native = native.map(|file| native_code::Detached::new(&file, &record.aot)).transpose()?;
-    let mut sandbox = Sandbox {
-        limits: Limits { memory: record.memory, ..Limits::default() },
-        apparmor_profile: process.apparmor_profile().clone().filter(|profile| !profile.is_empty()),
-        proc: proc.as_raw_fd(),
-        native: None,
-        settings: record.settings.clone(),
-    };
-    limit(&process, &spec)?;
-    let birth = Birth::beside(&record.cgroups, init.pid).context("cannot enter the container's cgroup")?;
-    namespaces::join(init.pid).context("cannot enter the container's namespaces")?;
-    translate::set_home(&mut process, &passwd().unwrap_or_default());
-    let shown = native.map(native_code::Detached::show).transpose()?.flatten();
-    sandbox.native = shown.as_ref().map(|shown| shown.native.clone());
-    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
-    spawn(Tenant { process, seccomp, sandbox, for_module: record.module, stdio }, &birth)
 }
 
 /// What runc takes from the container where the process has nothing of its own.
@@ -110,59 +142,79 @@ fn inherit(process: &mut Process, spec: &Spec) {
     }
 }
 
-/// Sets what takes privileges that are lost in the container's user namespace.
-fn limit(process: &Process, spec: &Spec) -> Result<()> {
-    if let Some(score) = spec.process().as_ref().and_then(oci_spec::runtime::Process::oom_score_adj) {
-        fs::write("/proc/self/oom_score_adj", score.to_string()).context("cannot write oom_score_adj")?;
-    }
-    let syscall = create_syscall();
-    for rlimit in process.rlimits().iter().flatten() {
-        syscall.set_rlimit(rlimit).map_err(|error| anyhow!("cannot set {:?}: {error}", rlimit.typ()))?;
-    }
-    Ok(())
-}
-
-/// The container's `passwd` file; this process's root is the container's.
-fn passwd() -> io::Result<String> {
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open("/etc/passwd")?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("no file"));
-    }
-    io::read_to_string(file)
+/// What a process is made of.
+struct Making {
+    tenant: Tenant,
+    /// It sees less than the container.
+    hidden: bool,
+    oom_score: Option<i32>,
 }
 
 /// Makes the process and waits until it is the program: its end of the channel is closed by execve, or by a module's
 /// hardening.
-fn spawn(tenant: Tenant, birth: &Birth) -> Result<(Reply, Vec<OwnedFd>)> {
+fn spawn(making: Making, container: &Container, birth: &Birth) -> Result<(Reply, Vec<OwnedFd>)> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-    let terminal = tenant.stdio.is_none();
-    let (pid, pidfd) = match sibling::make(0, birth).context("cannot make a process in the container")? {
-        Sibling::Made(pid, pidfd) => (pid, pidfd),
-        Sibling::Child(born) => {
-            drop(ours);
-            let cause = match birth.arrive(born) {
-                Ok(()) => become_program(tenant, |master| {
+    let terminal = making.tenant.stdio.is_none();
+    let streams = making.tenant.stdio.iter().flatten().map(AsRawFd::as_raw_fd);
+    let keep: Vec<RawFd> = streams.chain(making.tenant.sandbox.descriptors()).chain([theirs.as_raw_fd()]).collect();
+    let (pid, pidfd) = sibling::by_helper(birth, |answer| {
+        enter(&making, container, &keep, answer)?;
+        sibling::plain(|| {
+            // All that the helper still had: its answer's socket.
+            let cause = match close_all_but(&keep) {
+                Ok(()) => become_program(making.tenant, |master| {
                     handover::send(&theirs, &[], Some(&master))
                         .map_err(|error| format!("sending the terminal: {error}"))
                 }),
-                Err(error) => error.to_string(),
+                Err(error) => format!("closing inherited descriptors: {error}"),
             };
             // A worker that is gone has nobody left to tell.
             let _ = handover::send(&theirs, cause.as_bytes(), None);
             exit_now(EXEC_FAILED);
-        }
-    };
+        })
+    })?;
     drop(theirs);
     let mut fds = vec![pidfd];
+    // The terminal's master comes before anything of the program is opened; later descriptors are nobody's.
+    let mut master_is_due = terminal;
     loop {
         match handover::receive(&ours).context("cannot hear from the new process")? {
-            Some((_, Some(master))) => fds.push(master),
+            Some((_, Some(master))) if master_is_due => {
+                master_is_due = false;
+                fds.push(master);
+            }
+            Some((_, Some(_))) => bail!("the new process sent a descriptor that was not asked for"),
             Some((cause, None)) => bail!("exec failed: unable to start container process: {cause}"),
             None => break,
         }
     }
-    if terminal && fds.len() != 2 {
-        bail!("the new process ended before it had a terminal");
-    }
+    ensure!(!master_is_due, "the new process ended before it had a terminal");
     Ok((Reply::Executed(pid.unsigned_abs()), fds))
+}
+
+/// In the helper, which is in the container's cgroups: into the container.
+///
+/// The order: the node's descriptors go first, but for its `/proc`; what needs the node's rights follows, while this process
+/// has them; then the namespaces, where the next child will be; what a module must not see is hidden last, in the
+/// container's mount namespace, and the node's `/proc` is closed, which told what is mounted there. The helper itself stays in the
+/// node's pid namespace, so the container's processes do not reach it meanwhile.
+fn enter(making: &Making, container: &Container, keep: &[RawFd], answer: RawFd) -> Result<()> {
+    leave_the_log().context("cannot leave the engine's log")?;
+    let proc = File::open("/proc").context("cannot open /proc")?;
+    let own = container.descriptors().into_iter().chain([answer, proc.as_raw_fd()]);
+    close_all_but(&keep.iter().copied().chain(own).collect::<Vec<_>>()).context("closing inherited descriptors")?;
+    if let Some(score) = making.oom_score {
+        fs::write("/proc/self/oom_score_adj", score.to_string()).context("cannot write oom_score_adj")?;
+    }
+    let syscall = create_syscall();
+    for rlimit in making.tenant.process.rlimits().iter().flatten() {
+        syscall.set_rlimit(rlimit).map_err(|error| anyhow!("cannot set {:?}: {error}", rlimit.typ()))?;
+    }
+    container.enter().context("cannot enter the container's namespaces")?;
+    if making.hidden {
+        hide_from_module(proc.as_fd()).map_err(anyhow::Error::msg)?;
+    }
+    drop(proc);
+    container.close();
+    Ok(())
 }

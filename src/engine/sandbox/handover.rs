@@ -35,12 +35,16 @@ pub fn receive(socket: &OwnedFd) -> io::Result<Option<(String, Option<OwnedFd>)>
         }
     };
     let size = packet.bytes;
+    let cut_short = packet.flags.contains(MsgFlags::MSG_CTRUNC);
     let mut fd = None;
     for message in packet.cmsgs()? {
         if let ControlMessageOwned::ScmRights(raw) = message {
             // SAFETY: the kernel has just installed these descriptors for us.
             fd = raw.into_iter().map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }).next_back();
         }
+    }
+    if cut_short {
+        return Err(io::Error::other("a descriptor was lost: this process has as many as it may"));
     }
     if size == 0 && fd.is_none() {
         return Ok(None);

@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File},
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd},
     path::PathBuf,
     rc::Rc,
 };
@@ -32,26 +32,15 @@ use wasmedge_shim_protocol::Create;
 use super::{
     by_hand::check_apparmor,
     cgroup::{self, Birth},
-    console::ConsoleSocket,
     hooks,
+    init::{Born, Making},
     sibling::{self, Sibling},
-    state::State,
 };
-use crate::guest::{EXEC_FAILED, GuestExecutor, exit_now};
-
-/// What an init is made of, beside its spec.
-pub struct Making<'a> {
-    /// The container's state on disk.
-    pub state: &'a State,
-    /// What the shim asked for.
-    pub request: &'a Create,
-    /// The standard streams, unless there is a terminal.
-    pub stdio: [OwnedFd; 3],
-    /// Runs the program.
-    pub executor: GuestExecutor,
-    /// Where the terminal's master goes.
-    pub console: Option<&'a ConsoleSocket>,
-}
+use crate::guest::{
+    EXEC_FAILED,
+    descriptors::{close_the_node_s, leave_the_log},
+    exit_now,
+};
 
 /// Whether the container that `spec` describes can be made here: its cgroups are plain directories, and while it is made
 /// nothing is to be done for it by other processes.
@@ -77,12 +66,12 @@ pub fn is_ordinary(spec: &Spec, request: &Create) -> bool {
         && terminal == request.terminal
 }
 
-/// Makes the init of the container and its cgroups, and waits until it only waits to be started; its process id, and the
-/// cgroup directories. `spec` is that of an ordinary container.
+/// Makes the init of the container and its cgroups, and waits until it only waits to be started.
 ///
 /// # Errors
-/// One line, where the init has not told the host a better cause itself.
-pub fn launch(mut spec: Spec, making: Making<'_>) -> Result<(i32, Vec<PathBuf>)> {
+/// One line, where the init has not told a better cause itself.
+pub fn launch(making: &Making<'_>) -> Result<Born> {
+    let mut spec = making.placed.spec.clone();
     // None of them is due before the start.
     spec.set_hooks(None);
     validate(&spec)?;
@@ -92,25 +81,41 @@ pub fn launch(mut spec: Spec, making: Making<'_>) -> Result<(i32, Vec<PathBuf>)>
     let cgroups = place.make()?;
     place.limit(&spec, &making.request.key.id)?;
     let birth = Birth::into(&cgroups)?;
-    let namespaces = pid_namespace(&spec)?;
-    let args = arguments(spec, &making)?;
+    let namespace = pid_namespace(&spec);
+    let args = arguments(spec, making)?;
+    let keep = descriptors(&args, making);
     let (mut to_us, mut from_init) = channel::main_channel()?;
     let (to_init, mut from_us) = channel::init_channel()?;
-    match sibling::make(namespaces, &birth).context("cannot make the container's init")? {
-        Sibling::Child(born) => {
-            let failed = become_init(&args, &birth, born, &mut to_us, &mut from_us);
-            // A worker that is gone has nobody left to tell.
-            let _ = to_us.exec_failed(failed);
-            exit_now(EXEC_FAILED);
+    let mut child = |born: Option<bool>| {
+        let failed = become_init(&args, making, &keep, &birth, born, &mut to_us, &mut from_us);
+        // A worker that is gone has nobody left to tell.
+        let _ = to_us.exec_failed(failed);
+        exit_now(EXEC_FAILED);
+    };
+    let (pid, pidfd) = match namespace {
+        // Others are in it, who may be allowed to trace.
+        PidNamespace::Joined(path) => sibling::by_helper(&birth, |answer| {
+            leave_the_log().and_then(|()| close_the_node_s(&keep)).context("closing inherited descriptors")?;
+            enter_pid_namespace(&path)?;
+            sibling::plain(|| {
+                // SAFETY: the helper's own; this process has nothing to answer.
+                unsafe { libc::close(answer) };
+                child(None);
+            })
+        })?,
+        PidNamespace::New | PidNamespace::OfTheNode => {
+            let flag = if namespace == PidNamespace::New { libc::CLONE_NEWPID } else { 0 };
+            match sibling::make(flag, &birth).context("cannot make the container's init")? {
+                Sibling::Child(born) => child(Some(born)),
+                Sibling::Made(pid, pidfd) => (pid, pidfd),
+            }
         }
-        Sibling::Made(pid, _) => {
-            // The end of the init is seen by the end of its copy.
-            to_us.close()?;
-            to_init.close()?;
-            from_init.wait_for_init_ready()?;
-            Ok((pid, cgroups))
-        }
-    }
+    };
+    // The end of the init is seen by the end of its copy.
+    to_us.close()?;
+    to_init.close()?;
+    from_init.wait_for_init_ready()?;
+    Ok(Born { pid, pidfd, cgroups })
 }
 
 /// What libcontainer checks of a spec before it makes anything.
@@ -122,29 +127,46 @@ fn validate(spec: &Spec) -> Result<()> {
     Ok(())
 }
 
-/// The flag for a pid namespace of the container's own. Another's is entered, by the next child.
-fn pid_namespace(spec: &Spec) -> Result<libc::c_int> {
+/// Which pid namespace the init is in.
+#[derive(Debug, PartialEq, Eq)]
+enum PidNamespace {
+    OfTheNode,
+    New,
+    /// Another's, by its path.
+    Joined(PathBuf),
+}
+
+fn pid_namespace(spec: &Spec) -> PidNamespace {
     let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    let Some(namespace) = namespaces.into_iter().flatten().find(|one| one.typ() == LinuxNamespaceType::Pid) else {
-        return Ok(0);
-    };
-    let Some(path) = namespace.path() else { return Ok(libc::CLONE_NEWPID) };
+    let namespace = namespaces.into_iter().flatten().find(|one| one.typ() == LinuxNamespaceType::Pid);
+    match namespace.map(LinuxNamespace::path) {
+        None => PidNamespace::OfTheNode,
+        Some(None) => PidNamespace::New,
+        Some(Some(path)) => PidNamespace::Joined(path.clone()),
+    }
+}
+
+/// The next child of this process will be in it.
+fn enter_pid_namespace(path: &std::path::Path) -> Result<()> {
     let failed = || format!("cannot enter the pid namespace {}", path.display());
     let file = File::open(path).with_context(failed)?;
-    setns(&file, CloneFlags::CLONE_NEWPID).with_context(failed)?;
-    Ok(0)
+    setns(&file, CloneFlags::CLONE_NEWPID).with_context(failed)
+}
+
+/// What the init is made with, beside libcontainer's sockets: its streams, and what its container was prepared with.
+fn descriptors(args: &ContainerArgs, making: &Making<'_>) -> Vec<RawFd> {
+    let streams = [args.stdin, args.stdout, args.stderr, args.console_socket];
+    streams.into_iter().flatten().chain(making.placed.descriptors.iter().copied()).collect()
 }
 
 fn arguments(spec: Spec, making: &Making<'_>) -> Result<ContainerArgs> {
-    let Making { state, request, stdio, executor, console } = making;
+    let Making { state, request, placed, stdio, .. } = making;
+    let console = placed.console.as_ref();
     let directory = state.start_socket_directory();
     fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let root = spec.root().as_ref().context("the spec has no root")?.path();
     let rootfs = fs::canonicalize(root).with_context(|| format!("cannot use the root {}", root.display()))?;
     let notify_listener = NotifyListener::new(&state.start_socket())?;
-    if let Some(score) = spec.process().as_ref().and_then(|process| process.oom_score_adj()) {
-        fs::write("/proc/self/oom_score_adj", score.to_string()).context("cannot write oom_score_adj")?;
-    }
     // Processes in namespaces that the init joins must not reach the host through it.
     // SAFETY: takes integers.
     nix::errno::Errno::result(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) })?;
@@ -152,7 +174,7 @@ fn arguments(spec: Spec, making: &Making<'_>) -> Result<ContainerArgs> {
         .map(|console| tty::setup_console_socket(&directory, console.path(), "console-socket"))
         .transpose()
         .map_err(|error| anyhow!("cannot prepare the terminal: {error}"))?;
-    let [stdin, stdout, stderr] = stdio;
+    let [stdin, stdout, stderr] = *stdio;
     let stream = |stream: &OwnedFd| Some(stream.as_raw_fd()).filter(|_| console.is_none());
     Ok(ContainerArgs {
         container_type: ContainerType::InitContainer,
@@ -160,7 +182,7 @@ fn arguments(spec: Spec, making: &Making<'_>) -> Result<ContainerArgs> {
         spec: Rc::new(spec),
         rootfs,
         // For the init, which alone uses it.
-        console_socket: console_socket.map(std::os::fd::IntoRawFd::into_raw_fd),
+        console_socket: console_socket.map(IntoRawFd::into_raw_fd),
         notify_listener,
         preserve_fds: 0,
         container: None,
@@ -172,7 +194,7 @@ fn arguments(spec: Spec, making: &Making<'_>) -> Result<ContainerArgs> {
             container_name: request.key.id.clone(),
         },
         detached: true,
-        executor: Box::new(executor.clone()),
+        executor: Box::new(placed.executor.clone()),
         no_pivot: request.options.no_pivot_root,
         stdin: stream(stdin),
         stdout: stream(stdout),
@@ -183,24 +205,41 @@ fn arguments(spec: Spec, making: &Making<'_>) -> Result<ContainerArgs> {
 }
 
 /// Runs in the new process, until the container's program ends; why it could not be run.
+///
+/// The order: the cgroups are joined by the node's descriptors, the score is written to the node's `/proc`; then nothing of
+/// the node is needed any more and it is closed, before libcontainer enters a namespace. Limits come last, as they could
+/// be too low for the steps before.
 fn become_init(
     args: &ContainerArgs,
+    making: &Making<'_>,
+    keep: &[RawFd],
     birth: &Birth,
-    born: bool,
+    born: Option<bool>,
     to_worker: &mut MainSender,
     from_worker: &mut InitReceiver,
 ) -> String {
-    if let Err(error) = birth.arrive(born) {
-        return error.to_string();
-    }
+    making.causes.send();
+    let arrived = born.map_or(Ok(()), |born| birth.arrive(born));
+    let begun = arrived
+        .and_then(|()| set_oom_score(&args.spec))
+        .and_then(|()| leave_the_log())
+        .and_then(|()| close_the_node_s(keep))
+        .map_err(anyhow::Error::from)
+        .and_then(|()| limit(&args.spec));
+    let ended = begun.and_then(|()| Ok(container_init_process(args, to_worker, from_worker)?));
+    ended.map_or_else(|error| error.to_string(), |()| "the program was not run".to_owned())
+}
+
+fn set_oom_score(spec: &Spec) -> std::io::Result<()> {
+    let Some(score) = spec.process().as_ref().and_then(|process| process.oom_score_adj()) else { return Ok(()) };
+    fs::write("/proc/self/oom_score_adj", score.to_string())
+        .map_err(|error| std::io::Error::new(error.kind(), format!("cannot write oom_score_adj: {error}")))
+}
+
+fn limit(spec: &Spec) -> Result<()> {
     let syscall = create_syscall();
-    for limit in args.spec.process().iter().filter_map(|process| process.rlimits().as_ref()).flatten() {
-        if let Err(error) = syscall.set_rlimit(limit) {
-            return format!("cannot set {:?}: {error}", limit.typ());
-        }
+    for limit in spec.process().iter().filter_map(|process| process.rlimits().as_ref()).flatten() {
+        syscall.set_rlimit(limit).map_err(|error| anyhow!("cannot set {:?}: {error}", limit.typ()))?;
     }
-    match container_init_process(args, to_worker, from_worker) {
-        Ok(()) => "the program was not run".to_owned(),
-        Err(error) => error.to_string(),
-    }
+    Ok(())
 }

@@ -4,38 +4,36 @@
 use std::{
     fs::File,
     io,
-    os::fd::AsFd,
     path::{Path, PathBuf},
 };
 
-use nix::{
-    fcntl::{OFlag, OpenHow, ResolveFlag, openat2},
-    sys::stat::Mode,
-};
 use oci_spec::runtime::{Mount, Process, Spec};
 
-use crate::guest::{self, Entrypoint};
+use crate::{
+    files::{self, Root},
+    guest::{self, Entrypoint},
+};
 
-/// Opens `path`, absolute in the container, for reading: in the bind mount that covers it, else in the root
-/// filesystem at `root`. Links are followed as they would be inside.
+/// Opens the regular file at `path`, absolute in the container, for reading: in the bind mount that covers it, else in the
+/// root filesystem. Links are followed as they would be inside.
 ///
 /// A link that leads from one mount into another is not found here; the sandbox's own lookup has the last word.
-pub fn open(spec: &Spec, root: &Path, path: &Path) -> io::Result<File> {
+pub fn open(spec: &Spec, root: &Root, path: &Path) -> io::Result<File> {
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     let covering = mounts
         .iter()
         .filter(|mount| path.starts_with(mount.destination()))
         .max_by_key(|mount| mount.destination().components().count());
     let Some((mount, source)) = covering.and_then(|mount| Some((mount, bind_source(mount)?))) else {
-        return open_below(root, path);
+        return root.open(path);
     };
     let rest = path.strip_prefix(mount.destination()).unwrap_or(Path::new(""));
-    if rest.as_os_str().is_empty() { File::open(source) } else { open_below(&source, rest) }
+    if rest.as_os_str().is_empty() { files::open_on_node(&source) } else { Root::new(&source)?.open(rest) }
 }
 
-/// Opens `path`, absolute in the container, whose init is process `pid`.
-pub fn open_in(pid: i32, path: &Path) -> io::Result<File> {
-    open_below(Path::new(&format!("/proc/{pid}/root")), path)
+/// Whether anything is at `path`, absolute in the container.
+pub fn exists(spec: &Spec, root: &Root, path: &Path) -> bool {
+    !matches!(open(spec, root, path), Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
 /// The file of the module that `process` is to run, if it is one. A program that cannot be found is left to the lookup
@@ -89,18 +87,6 @@ fn bind_source(mount: &Mount) -> Option<PathBuf> {
     if bind { mount.source().clone() } else { None }
 }
 
-/// Opens `path` with `root` as the root directory (openat2(2), `RESOLVE_IN_ROOT`).
-pub fn open_below(root: &Path, path: &Path) -> io::Result<File> {
-    let directory = File::open(root)?;
-    let path = path.strip_prefix("/").unwrap_or(path);
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    let how = OpenHow::new()
-        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
-        .mode(Mode::empty())
-        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    Ok(openat2(directory.as_fd(), path, how).map(File::from)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +95,7 @@ mod tests {
 
     fn read(spec: &Spec, root: &Path, path: &str) -> io::Result<String> {
         let mut text = String::new();
-        open(spec, root, Path::new(path))?.read_to_string(&mut text)?;
+        open(spec, &Root::new(root)?, Path::new(path))?.read_to_string(&mut text)?;
         Ok(text)
     }
 
@@ -134,5 +120,21 @@ mod tests {
         assert_eq!(read(&spec, root.path(), "/data/../file").unwrap(), "volume");
         assert_eq!(read(&spec, root.path(), "/app.wasm").unwrap(), "volume");
         assert_eq!(read(&spec, root.path(), "/outside").unwrap_err().kind(), io::ErrorKind::NotFound);
+        let there = |path: &str| exists(&spec, &Root::new(root.path()).unwrap(), Path::new(path));
+        assert!(there("/") && there("/data") && there("/file") && !there("/outside") && !there("/none"));
+    }
+
+    #[test]
+    fn a_fifo_is_neither_opened_in_the_root_nor_as_the_source_of_a_mount() {
+        let root = tempfile::tempdir().unwrap();
+        let fifo = root.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let mut spec = Spec::default();
+        let mount = MountBuilder::default().destination("/app").typ("bind").source(&fifo).build().unwrap();
+        spec.set_mounts(Some(vec![mount]));
+        for path in ["/fifo", "/app"] {
+            let error = read(&spec, root.path(), path).unwrap_err().to_string();
+            assert_eq!(error, "permission denied: it is a FIFO, not a regular file", "{path}");
+        }
     }
 }

@@ -1,22 +1,33 @@
 //! Making and removing containers: root filesystem, spec, libcontainer, cgroups, state on disk. Runs in the host's
 //! throw-away workers, since libcontainer changes the process that calls it.
 
+mod after;
 mod artifact;
 mod by_hand;
+mod by_libcontainer;
 mod cgroup;
+mod check;
+mod child;
 mod console;
 mod create;
 mod delete;
 mod devices;
 mod exec;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod handover;
+mod home;
 mod hooks;
+mod init;
 mod launch;
 mod lookup;
 mod mounts;
 mod namespaces;
 mod native_code;
+mod place;
+mod plan;
 mod plugins;
+mod record;
 mod settings;
 mod sibling;
 mod start;
@@ -24,12 +35,15 @@ mod state;
 mod translate;
 mod update;
 mod userns;
+mod waiting;
+mod workload;
 
-pub use cgroup::join as join_cgroups_of;
+pub use cgroup::{Mounted as MountedCgroups, WorkersCgroup, join as join_cgroups_of, thaw};
 pub use create::create;
 pub use delete::delete;
 pub use exec::exec;
-pub use lookup::open_below;
 pub use mounts::rootfs::{mount_all as mount_rootfs, unmount as unmount_rootfs};
 pub use start::{start, start_with_hooks};
+pub use state::Init;
 pub use update::update;
+pub use waiting::WAITS_FOR_COMPILER;

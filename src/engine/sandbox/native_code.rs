@@ -1,37 +1,20 @@
 //! Native code for a container's modules, as its annotations and the runtime's options want it.
 //!
-//! The dynamic linker wants a path, and the cache is not in the container. So the one file is mounted in the container's
-//! `/dev`, where images have nothing, until the module is loaded; what is mapped then stays.
+//! The cache is not in the container, so its processes are given a descriptor of the one file. It leads through a mount of
+//! its own that cannot be written to: whoever gets hold of the descriptor, and is root, still changes nothing in the cache.
 
-use std::{
-    collections::HashMap,
-    fs::{self, File, OpenOptions},
-    io,
-    os::{fd::AsRawFd, unix::fs::MetadataExt},
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use std::{collections::HashMap, fs::File, io, os::fd::AsRawFd, path::Path, str::FromStr};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use nix::{
-    mount::{MntFlags, umount2},
-    sys::statfs::{TMPFS_MAGIC, statfs},
-};
-use oci_spec::runtime::{MountBuilder, Spec};
-use wasmedge_shim_protocol::{Aot, AotPolicy, ContainerKey, Location, Optimization, Pidfd};
+use wasmedge_shim_protocol::{Aot, AotPolicy, ContainerKey, Location, Optimization};
 
-use super::{mounts::detached::DetachedMount, namespaces, state::State};
+use super::{mounts::detached::DetachedMount, state::State, waiting::while_compiling};
 use crate::{
     aot::{self, InUse, Key, Layers, Module, Store, Tenant},
+    files,
     guest::Native,
     wasm::Features,
 };
-
-/// Where an init finds its native code.
-const PLACE: &str = "/dev/.wasmedge-native";
-
-/// Largest module that is compiled, in bytes; a larger one is not even read for it.
-const LARGEST: u64 = 1 << 30;
 
 /// containerd's namespace of Kubernetes.
 const KUBERNETES: &str = "k8s.io";
@@ -127,58 +110,23 @@ pub fn obtain(
         return Ok(None);
     }
     let size = file.metadata().context("cannot look at the module")?.len();
-    if size > LARGEST {
-        return refuse(aot, &format!("it is larger than {} MiB", LARGEST >> 20));
+    if size > files::MAX_MODULE {
+        return refuse(aot, &format!("it is larger than {} MiB", files::MAX_MODULE >> 20));
     }
     let key = Key::with_digest(aot::sha256(location, &mut file, layers).context("cannot read the module")?, features);
     let store = Store::new(location, u64::from(aot.cache_mib) << 20);
     let state = State::new(location, asker.key);
-    // A container without a record is gone, one without an init is being made.
-    let lasts = || state.load().map_or(Some(false), |record| record.init.map(|init| init.exists()));
+    // A container without a record is gone, one without an init is being made; of one that is not understood nothing is known.
+    let lasts = || match state.record() {
+        Ok(record) => record.map_or(Some(false), |record| record.init.map(|init| init.exists())),
+        Err(_) => Some(false),
+    };
     // A program's process is not in the container's record.
     let lasts = asker.is_init.then_some(&lasts as &dyn Fn() -> Option<bool>);
     let asker = aot::Asker { tenant: asker.tenant(), lasts };
-    aot::obtain(&store, aot, &key, Module::File(&file), &asker).map_err(|cause| missing(&cause))
-}
-
-/// Lets the container that is made from `spec` have the native code `file`, which must live until it is made. Where it has no `/dev` of
-/// its own, it has no native code either.
-///
-/// # Errors
-/// Where it must have some.
-pub fn show(spec: &mut Spec, file: &File, aot: &Aot) -> Result<Option<Native>> {
-    let mut mounts = spec.mounts().clone().unwrap_or_default();
-    let own = mounts.iter().any(|one| one.destination() == Path::new("/dev") && one.typ().as_deref() == Some("tmpfs"));
-    if !own {
-        return refuse(aot, "the container has no /dev of its own");
-    }
-    if file.metadata().context("cannot look at the native code")?.nlink() == 0 {
-        return refuse(aot, "its native code was removed at this moment");
-    }
-    // Its name in the cache: libcontainer looks the source up from another process.
-    let source = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).context("cannot name the native code")?;
-    let options = ["bind", "ro", "nosuid", "nodev"].map(str::to_owned).to_vec();
-    let mount = MountBuilder::default().destination(PLACE).typ("bind").source(source).options(options).build()?;
-    mounts.push(mount);
-    spec.set_mounts(Some(mounts));
-    Ok(Some(native(PathBuf::from(PLACE), aot)))
-}
-
-/// Takes it away from the container with the init `pid`, which has loaded it. This process ends up in the container's mount
-/// namespace.
-pub fn hide(pid: i32) -> Result<()> {
-    let pidfd = Pidfd::open(pid).context("the container's init has ended")?;
-    namespaces::enter_mounts(&pidfd)?;
-    take_away(Path::new(PLACE)).context("cannot take the native code's mount away")
-}
-
-fn take_away(place: &Path) -> io::Result<()> {
-    umount2(place, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
-    fs::remove_file(place)
-}
-
-fn native(path: PathBuf, aot: &Aot) -> Native {
-    Native { path, required: aot.policy == AotPolicy::Require }
+    let obtain = || aot::obtain(&store, aot, &key, Module::File(&file), &asker);
+    let obtained = if aot.policy == AotPolicy::Tiered { obtain() } else { while_compiling(obtain) };
+    obtained.map_err(|cause| missing(&cause))
 }
 
 fn refuse<T>(aot: &Aot, cause: &str) -> Result<Option<T>> {
@@ -189,57 +137,43 @@ fn refuse<T>(aot: &Aot, cause: &str) -> Result<Option<T>> {
     Ok(None)
 }
 
-fn missing(cause: &str) -> anyhow::Error {
-    anyhow!("the module has no native code, which is required: {cause}")
+/// Native code that a process of a container can be given.
+pub struct NativeCode {
+    file: File,
+    required: bool,
+    /// The cache keeps what is in use.
+    _in_use: InUse,
 }
 
-/// Native code for a program in a container that runs already.
-pub struct Detached {
-    mount: DetachedMount,
-    aot: Aot,
-}
-
-impl Detached {
-    /// A mount of `file` that is nowhere yet. To be called where the node's `/proc` is.
-    pub fn new(file: &File, aot: &Aot) -> Result<Self> {
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let mount = DetachedMount::copy(Path::new(&path), false)
-            .and_then(|mount| mount.make_read_only().map(|()| mount))
-            .context("cannot mount the native code")?;
-        Ok(Self { mount, aot: aot.clone() })
-    }
-
-    /// Mounts it in the container that this process has entered, until the result is dropped.
+impl NativeCode {
+    /// Of an entry of the cache; `None` where it cannot be used and need not be.
     ///
     /// # Errors
-    /// As those of [`show`].
-    pub fn show(self) -> Result<Option<Shown>> {
-        if !statfs("/dev").is_ok_and(|dev| dev.filesystem_type() == TMPFS_MAGIC) {
-            return refuse(&self.aot, "the container has no /dev of its own");
+    /// Where it has to be used.
+    pub fn new(entry: InUse, aot: &Aot) -> Result<Option<Self>> {
+        let required = aot.policy == AotPolicy::Require;
+        match read_only(&entry) {
+            Ok(file) => Ok(Some(Self { file, required, _in_use: entry })),
+            Err(error) => refuse(aot, &format!("its native code cannot be mounted read-only: {error}")),
         }
-        let path = PathBuf::from(format!("{PLACE}-{}", std::process::id()));
-        let made = OpenOptions::new().write(true).create_new(true).open(&path);
-        if let Err(error) = made.map(drop).and_then(|()| self.mount.attach(&path)) {
-            // It may not have been made.
-            let _ = fs::remove_file(&path);
-            return refuse(&self.aot, &format!("cannot mount it on {}: {error}", path.display()));
-        }
-        Ok(Some(Shown { native: native(path, &self.aot) }))
+    }
+
+    /// What the process is told.
+    pub fn for_process(&self) -> Native {
+        Native { file: self.file.as_raw_fd(), required: self.required }
     }
 }
 
-/// Native code in the container that this process is in.
-pub struct Shown {
-    /// What the program is told.
-    pub native: Native,
+/// The same file, through a mount that is at no place.
+fn read_only(file: &File) -> io::Result<File> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let mount = DetachedMount::copy(Path::new(&path), false)?;
+    mount.make_read_only()?;
+    mount.open()
 }
 
-impl Drop for Shown {
-    fn drop(&mut self) {
-        if let Err(error) = take_away(&self.native.path) {
-            log::warn!("cannot take {} away: {error}", self.native.path.display());
-        }
-    }
+fn missing(cause: &str) -> anyhow::Error {
+    anyhow!("the module has no native code, which is required: {cause}")
 }
 
 #[cfg(test)]

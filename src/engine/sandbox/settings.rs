@@ -44,8 +44,10 @@ const KNOWN: [&str; 10] = [
 pub fn wanted(options: &SandboxOptions, annotations: Option<&HashMap<String, String>>) -> Result<Settings> {
     let none = HashMap::new();
     let annotations = annotations.unwrap_or(&none);
-    for name in annotations.keys().filter(|name| name.starts_with(PREFIX) && !KNOWN.contains(&name.as_str())) {
-        log::warn!("annotation {name} is not known and ignored");
+    let unknown = |name: &&String| name.starts_with(PREFIX) && !KNOWN.contains(&name.as_str());
+    if let Some(one) = annotations.keys().filter(unknown).min() {
+        let count = annotations.keys().filter(unknown).count();
+        log::warn!("{count} annotation(s) of {PREFIX} are not known and ignored, such as {one:?}");
     }
     let SandboxOptions { engine: options, plugins, .. } = options;
     Ok(Settings {

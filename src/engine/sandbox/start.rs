@@ -19,8 +19,9 @@ pub fn start(location: &Location, key: &ContainerKey) -> Result<Reply, Failure> 
 
 /// Starts the container and runs the hooks that are due then; if one fails the container is ended, as runc does.
 pub fn start_with_hooks(location: &Location, key: &ContainerKey) -> Result<Reply, Failure> {
+    let record = State::new(location, key).record();
+    let record = record.map_err(|error| Failure::internal(format!("its late hooks are not known: {error:#}")))?;
     let started = start(location, key)?;
-    let record = State::new(location, key).load();
     let Some((record, init)) = record.and_then(|record| Some((record.clone(), record.init?))) else {
         return Ok(started);
     };

@@ -8,10 +8,12 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
-use wasmedge_shim_protocol::{Aot, ContainerKey, Location, ensure_private_dir};
+use wasmedge_shim_protocol::{ContainerKey, Location, Pidfd, ensure_private_dir};
 
-use crate::{aot::Layers, guest::Settings};
+use super::record;
+pub use super::record::Record;
 
 /// libcontainer's start socket, in its own directory.
 const NOTIFY_SOCKET: &str = "notify.sock";
@@ -22,34 +24,6 @@ const RECORD: &str = "record.json";
 pub struct State {
     dir: PathBuf,
     id: String,
-}
-
-/// What was made for a container.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// containerd's bundle, below which the root filesystem is mounted.
-    pub bundle: PathBuf,
-    /// Whether systemd owns the cgroups.
-    pub systemd_cgroup: bool,
-    /// The worker that makes it, the leader of a process group that its helpers are in.
-    pub worker: Option<Init>,
-    /// The init, from the moment it is known.
-    pub init: Option<Init>,
-    /// The cgroup directories that were made for it.
-    pub cgroups: Vec<PathBuf>,
-    /// Whether its entrypoint is a module.
-    pub module: bool,
-    /// Its memory limit, in bytes.
-    pub memory: Option<u64>,
-    /// How its modules get native code.
-    pub aot: Aot,
-    /// What its modules have of the engine's abilities.
-    #[serde(default, skip_serializing_if = "Settings::are_usual")]
-    pub settings: Settings,
-    /// By which files of its root filesystem are recognized.
-    pub layers: Option<Layers>,
-    /// Whether there are hooks to run after its start or its end.
-    pub late_hooks: bool,
 }
 
 /// A process, told apart from later ones with the same id by its start time.
@@ -113,15 +87,42 @@ impl State {
 
     /// Writes the record, replacing the former one as a whole.
     pub fn save(&self, record: &Record) -> Result<()> {
-        let (path, temporary) = (self.dir.join(RECORD), self.dir.join("record.json.new"));
+        let (path, temporary) = (self.record_path(), self.dir.join("record.json.new"));
         fs::write(&temporary, serde_json::to_vec(record)?)
             .and_then(|()| fs::rename(&temporary, &path))
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Reads the record; `None` where there is none or where it was cut short by a crash.
-    pub fn load(&self) -> Option<Record> {
-        serde_json::from_slice(&fs::read(self.dir.join(RECORD)).ok()?).ok()
+    /// Reads the record; `None` where there is none.
+    ///
+    /// # Errors
+    /// One that cannot be read is not one that is not there.
+    pub fn record(&self) -> Result<Option<Record>> {
+        let failed = || format!("cannot understand {}", self.record_path().display());
+        self.text()?.map(|text| record::read(&text).with_context(failed)).transpose()
+    }
+
+    /// What can be understood of a record that cannot be read as a whole.
+    pub fn remains(&self) -> Record {
+        self.text().ok().flatten().map(|text| record::salvage(&text)).unwrap_or_default()
+    }
+
+    fn record_path(&self) -> PathBuf {
+        self.dir.join(RECORD)
+    }
+
+    fn text(&self) -> Result<Option<Vec<u8>>> {
+        match fs::read(self.record_path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            text => text.map(Some).with_context(|| format!("cannot read {}", self.record_path().display())),
+        }
+    }
+
+    /// Lets nobody else change the container until what this gives is dropped. Waits for whoever does.
+    pub fn lock(&self) -> Result<Flock<fs::File>> {
+        let failed = || format!("cannot lock {}", self.dir.display());
+        let dir = fs::File::open(&self.dir).with_context(failed)?;
+        Flock::lock(dir, FlockArg::LockExclusive).map_err(|(_, errno)| errno).with_context(failed)
     }
 
     /// Lets a created container go: its init waits for a connection to libcontainer's notify socket.
@@ -140,15 +141,34 @@ impl Init {
     /// The process with this id, as it is now; `None` where there is none.
     pub fn of(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name, in parentheses, may hold anything; the fields after it are numbers. The state is field 3.
-        let start_time = stat.rsplit_once(')')?.1.split_whitespace().nth(22 - 3)?.parse().ok()?;
-        Some(Self { pid, start_time })
+        Some(Self { pid, start_time: start_time(&stat)? })
+    }
+
+    /// The process behind `pidfd`, whose id is `pid`; `None` where it has ended.
+    pub fn behind(pidfd: &Pidfd, pid: i32) -> Option<Self> {
+        let init = Self::of(pid)?;
+        // Asked last: until now the id was this process's.
+        (!pidfd.has_ended()).then_some(init)
+    }
+
+    /// This very process by descriptor; `None` where it has ended. Whoever waits afterwards holds on to that: the id may be
+    /// another process's then.
+    pub fn open(self) -> Option<Pidfd> {
+        let pidfd = Pidfd::open(self.pid).ok()?;
+        // Only now: before, the id could still have changed hands.
+        (self.exists() && !pidfd.has_ended()).then_some(pidfd)
     }
 
     /// Whether this very process still exists (perhaps as a zombie).
     pub fn exists(self) -> bool {
         Self::of(self.pid) == Some(self)
     }
+}
+
+/// When the process of a `/proc/PID/stat` was started (proc_pid_stat(5)).
+pub(super) fn start_time(stat: &str) -> Option<u64> {
+    // The name, in parentheses, may hold anything; the fields after it are numbers. The state is field 3.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(22 - 3)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -161,16 +181,31 @@ mod tests {
     }
 
     #[test]
-    fn a_record_survives_and_a_torn_one_counts_as_none() {
+    fn a_record_survives_and_a_torn_one_is_not_one_that_is_not_there() {
         let root = tempfile::tempdir().unwrap();
         let state = state(root.path());
         state.make().unwrap();
-        assert_eq!(state.load(), None);
+        assert_eq!(state.record().unwrap(), None);
         let record = Record { bundle: "/b".into(), init: Some(Init { pid: 1, start_time: 2 }), ..Default::default() };
         state.save(&record).unwrap();
-        assert_eq!(state.load(), Some(record));
-        fs::write(root.path().join("containers/default").join("a".repeat(64)).join(RECORD), "{\"bun").unwrap();
-        assert_eq!(state.load(), None);
+        assert_eq!(state.record().unwrap(), Some(record));
+        fs::write(state.record_path(), "{\"bun").unwrap();
+        let error = format!("{:#}", state.record().unwrap_err());
+        assert!(error.starts_with(&format!("cannot understand {}: ", state.record_path().display())), "{error}");
+        assert_eq!(state.remains(), Record::default());
+    }
+
+    #[test]
+    fn a_container_is_changed_by_one_at_a_time() {
+        let root = tempfile::tempdir().unwrap();
+        let state = state(root.path());
+        state.make().unwrap();
+        let lock = state.lock().unwrap();
+        let other = fs::File::open(state.bundle()).unwrap();
+        let (other, errno) = Flock::lock(other, FlockArg::LockExclusiveNonblock).unwrap_err();
+        assert_eq!(errno, nix::errno::Errno::EWOULDBLOCK);
+        drop(lock);
+        Flock::lock(other, FlockArg::LockExclusiveNonblock).unwrap();
     }
 
     #[test]

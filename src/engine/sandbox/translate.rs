@@ -2,11 +2,13 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    path::Path,
+    path::{Component, Path, PathBuf},
 };
 
+use nix::unistd::{Gid, Uid};
 use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxIdMapping, Mount, Process, Spec};
 
+use super::mounts::destinations::is_bind;
 use crate::{guest::HIDDEN_FROM_MODULES, wasm::Limits};
 
 /// What libcontainer would need `/proc` in the container for, and is therefore done without it.
@@ -53,6 +55,15 @@ pub fn user_on_the_node(spec: &Spec) -> u32 {
     on_the_node(uid, mappings).unwrap_or(uid)
 }
 
+/// The node's numbers of a user and a group of the container.
+pub fn owner_on_the_node(spec: &Spec, uid: u32, gid: u32) -> (Uid, Gid) {
+    let linux = spec.linux().as_ref();
+    let users = linux.and_then(|linux| linux.uid_mappings().as_deref());
+    let groups = linux.and_then(|linux| linux.gid_mappings().as_deref());
+    let (uid, gid) = (on_the_node(uid, users).unwrap_or(uid), on_the_node(gid, groups).unwrap_or(gid));
+    (Uid::from_raw(uid), Gid::from_raw(gid))
+}
+
 /// The node's number of a user or group of the container; `None` where its user namespace does not have it.
 fn on_the_node(id: u32, mappings: Option<&[LinuxIdMapping]>) -> Option<u32> {
     let Some(mappings) = mappings.filter(|mappings| !mappings.is_empty()) else { return Some(id) };
@@ -64,17 +75,34 @@ fn on_the_node(id: u32, mappings: Option<&[LinuxIdMapping]>) -> Option<u32> {
 
 fn hidden(mount: &Mount) -> bool {
     let by_type = mount.typ().as_deref().is_some_and(|kind| HIDDEN_FROM_MODULES.contains(&kind));
-    let below_hidden = ["/proc", "/sys"].iter().any(|top| mount.destination().starts_with(top));
-    by_type || below_hidden
+    let place = plain(mount.destination());
+    by_type || ["/proc", "/sys"].iter().any(|top| place.starts_with(top))
+}
+
+/// Where `path` is in the container as long as no link is on it: absolute, without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => drop(plain.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    plain
 }
 
 /// Says what a spec leaves unsaid where libcontainer's reading of that is not runc's.
 ///
 /// A set of capabilities that is not given is empty (libcontainer leaves the process what it has: `--cap-drop ALL`
-/// comes as `"capabilities": {}`). The root mount is not tied to the node's, unless a mount asks for such a tie.
+/// comes as `"capabilities": {}`). What says that privileges may be gained says nothing (libcontainer takes it for the
+/// contrary when it loads the seccomp profile, `process/init/process.rs`). The root mount is not tied to the node's, unless a mount asks for such a tie.
 pub fn spell_out(spec: &mut Spec) {
     if let Some(process) = spec.process_mut() {
         spell_out_capabilities(process);
+        if process.no_new_privileges() == Some(false) {
+            process.set_no_new_privileges(None);
+        }
     }
     let tied = |mount: &Mount| {
         mount
@@ -118,26 +146,19 @@ const CAPABILITY_SETS: [(Get, Set); 5] = [
     (LinuxCapabilities::ambient, LinuxCapabilities::set_ambient),
 ];
 
-/// Names the root filesystem absolutely, since libcontainer gets its bundle from another directory.
+/// Names the root filesystem and the sources of bind mounts absolutely, since libcontainer gets its bundle from another
+/// directory.
 pub fn absolute_root(spec: &mut Spec, bundle: &Path) {
     if let Some(root) = spec.root_mut() {
         let absolute = bundle.join(root.path());
         root.set_path(absolute);
     }
-}
-
-/// Adds `HOME` where the environment has none, from the container's own `passwd` file (passwd(5)). libcontainer would
-/// ask the C library instead, which follows the image's `nsswitch.conf` into libraries of the image.
-pub fn set_home(process: &mut Process, passwd: &str) {
-    let mut env = process.env().clone().unwrap_or_default();
-    if env.iter().any(|entry| entry.starts_with("HOME=")) {
-        return;
+    let mut mounts = spec.mounts().clone().unwrap_or_default();
+    for mount in mounts.iter_mut().filter(|mount| is_bind(mount)) {
+        let source = mount.source().as_ref().map(|source| bundle.join(source));
+        mount.set_source(source);
     }
-    let uid = process.user().uid().to_string();
-    let entries = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let home = entries.filter(|fields| fields.get(2) == Some(&uid.as_str())).find_map(|fields| fields.get(5).copied());
-    env.push(format!("HOME={}", home.filter(|home| !home.is_empty()).unwrap_or("/")));
-    process.set_env(Some(env));
+    spec.set_mounts(Some(mounts));
 }
 
 /// Bounds for a module from the container's resources.
@@ -151,7 +172,7 @@ pub fn limits(spec: &Spec) -> Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oci_spec::runtime::{LinuxIdMappingBuilder, LinuxMemoryBuilder, LinuxResourcesBuilder, UserBuilder};
+    use oci_spec::runtime::{LinuxIdMappingBuilder, LinuxMemoryBuilder, LinuxResourcesBuilder};
 
     #[test]
     fn a_module_does_not_see_proc_and_sys_but_keeps_its_other_mounts() {
@@ -164,6 +185,14 @@ mod tests {
             !destinations.iter().any(|path| path.starts_with("/proc") || path.starts_with("/sys")),
             "{destinations:?}"
         );
+    }
+
+    #[test]
+    fn no_spelling_of_a_place_shows_proc_and_sys() {
+        for place in ["/proc/a", "/dev/../proc", "/a/./../sys/b", "proc", "//sys"] {
+            let mount = oci_spec::runtime::MountBuilder::default().destination(place).typ("bind").source("/proc");
+            assert!(hidden(&mount.build().unwrap()), "{place}");
+        }
     }
 
     #[test]
@@ -185,24 +214,6 @@ mod tests {
         assert_eq!(capabilities.bounding().clone().unwrap().len(), 1);
         assert_eq!(*capabilities.effective(), Some(HashSet::new()));
         assert_eq!(*capabilities.ambient(), Some(HashSet::new()));
-    }
-
-    #[test]
-    fn home_comes_from_the_containers_passwd_file_unless_it_is_set() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\napp:x:1000:1000::/srv:/bin/sh\n";
-        let home = |uid: u32, env: &[&str], passwd: &str| {
-            let mut spec = Spec::default();
-            let process = spec.process_mut().as_mut().unwrap();
-            process.set_user(UserBuilder::default().uid(uid).build().unwrap());
-            process.set_env(Some(env.iter().map(ToString::to_string).collect()));
-            set_home(spec.process_mut().as_mut().unwrap(), passwd);
-            spec.process().as_ref().unwrap().env().clone().unwrap().last().cloned().unwrap()
-        };
-        assert_eq!(home(0, &["A=1"], passwd), "HOME=/root");
-        assert_eq!(home(1000, &[], passwd), "HOME=/srv");
-        assert_eq!(home(7, &[], passwd), "HOME=/");
-        assert_eq!(home(0, &["HOME=/x"], passwd), "HOME=/x");
-        assert_eq!(home(0, &[], ""), "HOME=/");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::{
         files::{self, Change},
         systemd,
     },
+    check,
     state::{Init, Record, State},
 };
 use crate::wasm::Limits;
@@ -28,17 +29,22 @@ use crate::wasm::Limits;
 /// Names the file that could not be written, and the value; what was written before it stays.
 pub fn update(location: &Location, request: &Update) -> Result<Reply, Failure> {
     let state = State::new(location, &request.key);
-    let Some(record) = state.load() else {
-        return Err(Failure::new(FailureKind::NotFound, format!("container {} not found", request.key)));
-    };
+    let internal = |error: anyhow::Error| Failure::internal(format!("{error:#}"));
+    let not_found = || Failure::new(FailureKind::NotFound, format!("container {} not found", request.key));
+    if !state.bundle().exists() {
+        return Err(not_found());
+    }
+    // Held until the end: of two updates at once the last one has both the limits and the record.
+    let _lock = state.lock().map_err(internal)?;
+    let record = state.record().map_err(internal)?.ok_or_else(not_found)?;
     let resources: LinuxResources = serde_json::from_slice(&request.resources)
         .map_err(|error| Failure::new(FailureKind::InvalidArgument, format!("the new resources: {error}")))?;
-    apply(&state, record, &request.key.id, &resources)
-        .map(|()| Reply::Updated)
-        .map_err(|error| Failure::internal(format!("{error:#}")))
+    check::resources(&resources, files::is_v2(&record.cgroups))
+        .map_err(|error| Failure::new(FailureKind::InvalidArgument, error.to_string()))?;
+    apply(&state, record, &request.key.id, &resources).map(|()| Reply::Updated).map_err(internal)
 }
 
-fn apply(state: &State, mut record: Record, id: &str, resources: &LinuxResources) -> Result<()> {
+fn apply(state: &State, record: Record, id: &str, resources: &LinuxResources) -> Result<()> {
     let v2 = files::is_v2(&record.cgroups);
     let find = |name: &str| record.cgroups.iter().map(|directory| directory.join(name)).find(|path| path.exists());
     let read = |name: &str| find(name).and_then(|path| fs::read_to_string(path).ok());
@@ -52,16 +58,28 @@ fn apply(state: &State, mut record: Record, id: &str, resources: &LinuxResources
     }
     let memory =
         resources.memory().as_ref().and_then(oci_spec::runtime::LinuxMemory::limit).filter(|limit| *limit != 0);
-    if let Some(memory) = memory {
-        let of = |memory| Limits { memory, ..Limits::default() };
-        let (before, after) = (of(record.memory), of(u64::try_from(memory).ok()));
-        record.memory = after.memory;
-        state.save(&record)?;
-        for process in processes(&record) {
-            rebound(process, &before, &after).with_context(|| format!("cannot bound process {}", process.pid))?;
+    memory.map_or(Ok(()), |memory| set_memory(state, record, u64::try_from(memory).ok()))
+}
+
+/// Bounds the modules that run, and those to come by the record: all of it or nothing, since the next update counts from
+/// what the record says.
+fn set_memory(state: &State, mut record: Record, memory: Option<u64>) -> Result<()> {
+    let of = |memory| Limits { memory, ..Limits::default() };
+    let (before, after) = (of(record.memory), of(memory));
+    let mut done = Vec::new();
+    let changed = processes(&record).into_iter().try_for_each(|process| {
+        rebound(process, &before, &after).with_context(|| format!("cannot bound process {}", process.pid))?;
+        done.push(process);
+        Ok(())
+    });
+    record.memory = after.memory;
+    changed.and_then(|()| state.save(&record)).inspect_err(|_| {
+        for process in done {
+            if let Err(error) = rebound(process, &after, &before) {
+                log::warn!("the bound of process {} is not as before: {error:#}", process.pid);
+            }
         }
-    }
-    Ok(())
+    })
 }
 
 /// The processes of the container that run modules may be any: all are looked at.
@@ -79,27 +97,31 @@ fn runs_module(pid: i32) -> bool {
 
 /// Moves the bound on a module's memory by as much as its limit has moved.
 fn rebound(process: Init, before: &Limits, after: &Limits) -> Result<()> {
-    let old = limit_of(process.pid, None)?;
-    if old == RLIM_INFINITY {
+    let old = match limit_of(process.pid, None) {
+        // It has ended meanwhile.
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
+        old => old?,
+    };
+    if old.rlim_cur == RLIM_INFINITY {
         return Ok(());
     }
-    let new = old.saturating_sub(before.data()).saturating_add(after.data());
-    become_user_of(process.pid)?;
-    limit_of(process.pid, Some(new))?;
+    // The hard limit is what the container was given for itself.
+    let moved = old.rlim_cur.saturating_sub(before.data()).saturating_add(after.data());
+    let new = libc::rlimit { rlim_cur: moved.min(old.rlim_max), ..old };
+    let set = become_user_of(process.pid).and_then(|()| Ok(limit_of(process.pid, Some(&new))?));
     // Back, for the next one.
     setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0))?;
     setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0))?;
-    Ok(())
+    set.map(drop)
 }
 
-/// Reads the soft limit on a process's private memory, after setting it.
-fn limit_of(pid: i32, new: Option<u64>) -> io::Result<u64> {
-    let new = new.map(|bytes| libc::rlimit { rlim_cur: bytes, rlim_max: RLIM_INFINITY });
-    let new = new.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+/// Reads the limits on a process's private memory, and sets `new` ones.
+fn limit_of(pid: i32, new: Option<&libc::rlimit>) -> io::Result<libc::rlimit> {
+    let new = new.map_or(std::ptr::null(), std::ptr::from_ref);
     let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: reads and writes one structure each.
     match unsafe { libc::prlimit(pid, libc::RLIMIT_DATA, new, &raw mut old) } {
-        0 => Ok(old.rlim_cur),
+        0 => Ok(old),
         _ => Err(io::Error::last_os_error()),
     }
 }

@@ -1,13 +1,13 @@
 //! From bytes, or from the shared library that our own compiler made of them, to a module of the engine's.
 
-use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
 
 use wasmedge_shim_protocol::Proposal;
 use wasmedge_sys::ffi;
 
 use super::{
     config::{Config, Features, Limits, PAGE},
-    diagnostics,
+    diagnostics, dynamic_linker,
     sections::{Kind, carries_native_code, classify, has_64_bit_memory},
 };
 
@@ -61,17 +61,17 @@ pub fn parse(config: &Config, bytes: &[u8]) -> Result<*mut ffi::WasmEdge_ASTModu
     Ok(module)
 }
 
-/// A module from a shared library, which is linked into this process.
-pub fn parse_file(config: &Config, path: &CStr) -> Result<*mut ffi::WasmEdge_ASTModuleContext, String> {
+/// A module from the shared library in `file`, which is mapped into this process.
+pub fn parse_native(config: &Config, file: BorrowedFd<'_>) -> Result<*mut ffi::WasmEdge_ASTModuleContext, String> {
     diagnostics::clear();
     let mut module = std::ptr::null_mut();
     // SAFETY: the loader reads the path during the call only.
-    let result = unsafe {
+    let result = dynamic_linker::with_library(file, || unsafe {
         let loader = ffi::WasmEdge_LoaderCreate(config.as_ptr());
-        let result = ffi::WasmEdge_LoaderParseFromFile(loader, &raw mut module, path.as_ptr());
+        let result = ffi::WasmEdge_LoaderParseFromFile(loader, &raw mut module, dynamic_linker::PATH.as_ptr());
         ffi::WasmEdge_LoaderDelete(loader);
         result
-    };
+    });
     check(result)?;
     Ok(module)
 }

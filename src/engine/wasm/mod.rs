@@ -7,9 +7,15 @@ mod compiler;
 mod config;
 mod core_dump;
 mod diagnostics;
+mod dynamic_linker;
 mod entry;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod loader;
 mod names;
+mod native_library;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod observe;
 mod plugins;
 mod program;
 mod sections;
@@ -19,6 +25,7 @@ mod wasi;
 pub use compiler::compile;
 pub use config::{Features, Limits, PAGE};
 pub use core_dump::CoreDump;
+pub use dynamic_linker::release_native_pages;
 pub use entry::Invocation;
 pub use plugins::{load as load_plugin, preload_models};
 pub use program::{Ending, Program};

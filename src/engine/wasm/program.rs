@@ -1,6 +1,6 @@
 //! A loaded module: checked when the container is created, run when it is started.
 
-use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
 
 use wasmedge_sys::ffi;
 
@@ -9,7 +9,7 @@ use super::{
     core_dump::CoreDump,
     diagnostics,
     entry::{self, Exports, INITIALIZE, Invocation, START},
-    loader::{check, check_memory, heap_in_use, parse, parse_file, refuse_what_is_no_module},
+    loader::{check, check_memory, heap_in_use, parse, parse_native, refuse_what_is_no_module},
     names::{text, view},
     plugins::PluginModule,
     sections::initial_memory,
@@ -52,19 +52,19 @@ impl Program {
         Self::check(Config::new(features), features, invocation, bytes, limits, |config| parse(config, bytes))
     }
 
-    /// The same from a shared library that our own compiler made of `bytes`, with the same `features`, at `path`. It is
-    /// linked into this process, which must have no more rights than the guest.
+    /// The same from the shared library `file` that our own compiler made of `bytes`, with the same `features`. It is
+    /// mapped into this process, which must have no more rights than the guest.
     ///
     /// # Errors
     /// As those of [`Self::load`].
     pub fn load_native(
-        path: &CStr,
+        file: BorrowedFd<'_>,
         bytes: &[u8],
         invocation: &Invocation,
         limits: &Limits,
         features: Features,
     ) -> Result<Self, String> {
-        Self::check(Config::native(features), features, invocation, bytes, limits, |config| parse_file(config, path))
+        Self::check(Config::native(features), features, invocation, bytes, limits, |config| parse_native(config, file))
     }
 
     fn check(
@@ -216,7 +216,7 @@ impl Program {
 ///
 /// # Safety
 /// The instance must be alive, and none of its code may run while the result is used.
-unsafe fn memories<'a>(instance: *const ffi::WasmEdge_ModuleInstanceContext) -> Vec<&'a [u8]> {
+pub unsafe fn memories<'a>(instance: *const ffi::WasmEdge_ModuleInstanceContext) -> Vec<&'a [u8]> {
     // SAFETY: the caller's promise; the list of names is filled up to the length given.
     unsafe {
         let count = ffi::WasmEdge_ModuleInstanceListMemoryLength(instance);

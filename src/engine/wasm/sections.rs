@@ -11,6 +11,10 @@ const CUSTOM: u8 = 0;
 const MEMORY: u8 = 5;
 const CODE: u8 = 10;
 
+/// Flags of a memory's limits.
+const HAS_MAXIMUM: u8 = 1;
+const IS_64_BIT: u8 = 4;
+
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -46,19 +50,24 @@ pub fn carries_native_code(module: &[u8]) -> bool {
 
 /// Whether a module defines a memory with 64-bit addresses: bit 2 of its limits' flags.
 pub fn has_64_bit_memory(module: &[u8]) -> bool {
-    let memories = sections(module).find(|(id, _)| *id == MEMORY).and_then(|(_, body)| leb128(body));
-    memories.is_some_and(|(count, limits)| count > 0 && limits.first().is_some_and(|flags| flags & 4 != 0))
+    memories(module).any(|(flags, _)| flags & IS_64_BIT != 0)
 }
 
-/// Bytes of linear memory that a module has from the start, in the first memory that it defines itself.
+/// Bytes of linear memory that a module has from the start, in the memories that it defines itself.
 pub fn initial_memory(module: &[u8]) -> u64 {
-    let initial_pages = || {
-        let (_, body) = sections(module).find(|(id, _)| *id == MEMORY)?;
-        let (count, limits) = leb128(body)?;
-        let (_flags, pages) = limits.split_first().filter(|_| count > 0)?;
-        Some(leb128(pages)?.0 as u64)
-    };
-    initial_pages().unwrap_or(0) * 64 * 1024
+    memories(module).fold(0, |sum: u64, (_, pages)| sum.saturating_add(pages.saturating_mul(64 * 1024)))
+}
+
+/// Flags and least size, in pages, of each memory that a module defines, up to where its limits can be followed.
+fn memories(module: &[u8]) -> impl Iterator<Item = (u8, u64)> {
+    let body = sections(module).find(|(id, _)| *id == MEMORY).map(|(_, body)| body);
+    let (count, mut rest) = body.and_then(leb128).unwrap_or_default();
+    (0..count).map_while(move |_| {
+        let (&flags, limits) = rest.split_first()?;
+        let (pages, after) = leb128(limits)?;
+        rest = if flags & HAS_MAXIMUM == 0 { after } else { leb128(after)?.1 };
+        Some((flags, pages))
+    })
 }
 
 /// Bytes of the code section: what a compiler works on.
@@ -72,7 +81,7 @@ fn sections(module: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     std::iter::from_fn(move || {
         let (&id, after_id) = rest.split_first()?;
         let (size, body) = leb128(after_id)?;
-        let (section, following) = body.split_at_checked(size)?;
+        let (section, following) = body.split_at_checked(usize::try_from(size).ok()?)?;
         rest = following;
         Some((id, section))
     })
@@ -80,16 +89,18 @@ fn sections(module: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
 
 fn custom_section_name(section: &[u8]) -> Option<&[u8]> {
     let (length, name) = leb128(section)?;
-    name.get(..length)
+    name.get(..usize::try_from(length).ok()?)
 }
 
-/// Reads an unsigned 32-bit LEB128 number.
-fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+/// Reads an unsigned LEB128 number of up to 64 bits.
+fn leb128(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut value: u64 = 0;
-    for (index, byte) in bytes.iter().take(5).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * index);
+    for (index, byte) in bytes.iter().take(10).enumerate() {
+        let bits = u64::from(byte & 0x7f);
+        // Of the tenth byte one bit has room.
+        value |= bits.checked_shl(7 * u32::try_from(index).ok()?).filter(|_| index < 9 || bits <= 1)?;
         if byte & 0x80 == 0 {
-            return Some((usize::try_from(value).ok()?, &bytes[index + 1..]));
+            return Some((value, &bytes[index + 1..]));
         }
     }
     None
@@ -135,6 +146,10 @@ mod tests {
         assert_eq!(initial_memory(&with_section(5, b"\x01\x00\x11")), 17 * 65_536);
         assert_eq!(initial_memory(&with_section(5, b"\x01\x01\x80\x01\x80\x02")), 128 * 65_536);
         assert_eq!(initial_memory(&with_section(5, b"\x00")), 0);
+        // Regression tests for C18: all memories count, and numbers of 64 bits are read.
+        assert_eq!(initial_memory(&with_section(5, b"\x02\x01\x01\x02\x00\x20")), 33 * 65_536);
+        assert_eq!(initial_memory(&with_section(5, b"\x01\x04\x80\x80\x80\x80\x80\x01")), (1 << 35) * 65_536);
+        assert_eq!(initial_memory(&with_section(5, b"\x01\x04\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")), u64::MAX);
         assert_eq!(initial_memory(HEADER), 0);
     }
 
@@ -148,6 +163,7 @@ mod tests {
     #[test]
     fn a_64_bit_memory_is_told_from_a_32_bit_one() {
         assert!(has_64_bit_memory(&with_section(5, b"\x01\x04\x01")));
+        assert!(has_64_bit_memory(&with_section(5, b"\x02\x00\x01\x04\x01")));
         assert!(!has_64_bit_memory(&with_section(5, b"\x01\x00\x01")));
         assert!(!has_64_bit_memory(HEADER));
     }

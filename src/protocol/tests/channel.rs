@@ -67,7 +67,7 @@ fn request() -> impl Strategy<Value = Request> {
         key().prop_map(Request::Start),
         exec().prop_map(Request::Exec),
         update().prop_map(Request::Update),
-        key().prop_map(Request::Delete)
+        (key(), any::<bool>()).prop_map(|(key, with_siblings)| Request::Delete { key, with_siblings })
     ]
 }
 
@@ -77,9 +77,9 @@ proptest! {
         let (a, b) = pair();
         let message = ToHost::Request { id, request };
         a.send(&message, &[]).unwrap();
-        let (received, fds) = b.recv::<ToHost>().unwrap().unwrap();
-        prop_assert_eq!(received, message);
-        prop_assert!(fds.is_empty());
+        let received = b.recv::<ToHost>().unwrap().unwrap();
+        prop_assert_eq!(received.message, message);
+        prop_assert!(received.fds.is_empty() && !received.fds_lost);
     }
 
     #[test]
@@ -98,17 +98,18 @@ fn file_descriptors_travel_with_their_message() {
     file.rewind().unwrap();
     let started = FromHost::Reply { id: 7, outcome: Ok(Reply::Started) };
     a.send(&started, &[file.as_fd()]).unwrap();
-    let (message, mut fds) = b.recv::<FromHost>().unwrap().unwrap();
-    assert_eq!(message, started);
+    let mut received = b.recv::<FromHost>().unwrap().unwrap();
+    assert_eq!(received.message, started);
+    assert!(!received.fds_lost);
     let mut text = String::new();
-    fs::File::from(fds.remove(0)).read_to_string(&mut text).unwrap();
+    fs::File::from(received.fds.remove(0)).read_to_string(&mut text).unwrap();
     assert_eq!(text, "through the socket");
 }
 
 #[test]
 fn a_message_over_the_limit_is_refused_by_the_sender() {
     let (a, _b) = pair();
-    let failure = Failure::internal("x".repeat(MAX_MESSAGE));
+    let failure = Failure { kind: FailureKind::Internal, message: "x".repeat(MAX_MESSAGE) };
     let error = a.send(&FromHost::Reply { id: 1, outcome: Err(failure) }, &[]).unwrap_err();
     assert!(matches!(error, Error::TooLarge { limit: MAX_MESSAGE, .. }), "{error}");
 }
@@ -132,7 +133,7 @@ fn host_of_version(path: &std::path::Path, protocol: u32) -> thread::JoinHandle<
         let channel = Channel::accept(&listener).unwrap();
         wait(channel.as_fd());
         let _ = channel.recv::<ToHost>();
-        let _ = channel.send(&FromHost::Hello(Hello { protocol, program: "test".into() }), &[]);
+        let _ = channel.send(&FromHost::Hello(Hello { protocol, program: "test".into(), oldest: protocol }), &[]);
     })
 }
 
@@ -149,11 +150,50 @@ fn a_host_of_another_version_is_refused_and_both_versions_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let host = host_of_version(&dir.path().join("host.sock"), 99);
     let error = Channel::connect(&dir.path().join("host.sock"), "test").unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!("the engine host speaks protocol version 99, this program version {PROTOCOL_VERSION}")
-    );
+    assert_eq!(error.to_string(), format!("test speaks protocol version 99, this program version {PROTOCOL_VERSION}"));
     host.join().unwrap();
+}
+
+/// Regression test for C13: a host that is stopped takes connections, up to its backlog, and says nothing.
+#[test]
+fn a_host_that_says_nothing_is_given_up_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let _listener = Channel::listen(&dir.path().join("host.sock")).unwrap();
+    let begin = std::time::Instant::now();
+    let error = Channel::connect(&dir.path().join("host.sock"), "test").unwrap_err();
+    assert_eq!(error.to_string(), format!("the engine host, process {}, does not answer", std::process::id()));
+    assert!(begin.elapsed() < std::time::Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+/// Regression test for C4: a process at its limit of descriptors loses those of one message and not the connection.
+#[test]
+fn a_message_whose_descriptors_find_no_room_comes_without_them() {
+    let (a, b) = pair();
+    let file = tempfile::tempfile().unwrap();
+    let started = FromHost::Reply { id: 7, outcome: Ok(Reply::Started) };
+    a.send(&started, &[file.as_fd(), file.as_fd()]).unwrap();
+    a.send(&started, &[]).unwrap();
+    // The limit is the whole process's, and other tests run beside this one: a child has its own.
+    // SAFETY: the child makes system calls, allocates in a copy of its own, and ends.
+    let child = match unsafe { libc::fork() } {
+        0 => {
+            let next = file.try_clone().map_or(libc::c_int::MAX, |copy| std::os::fd::AsRawFd::as_raw_fd(&copy));
+            let limit = libc::rlimit { rlim_cur: next as u64 + 1, rlim_max: 4096 };
+            // SAFETY: reads one structure.
+            let limited = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } == 0;
+            let first = b.recv::<FromHost>();
+            let second = b.recv::<FromHost>();
+            let lost = matches!(first, Ok(Some(ref first)) if first.fds_lost && first.fds.is_empty());
+            let whole = matches!(second, Ok(Some(ref second)) if !second.fds_lost);
+            // SAFETY: ends the child without the test harness's destructors.
+            unsafe { libc::_exit(i32::from(!(limited && lost && whole))) }
+        }
+        child => child,
+    };
+    let mut status = -1;
+    // SAFETY: writes one integer.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
 }
 
 #[test]

@@ -40,17 +40,12 @@ impl Cgroups {
 
     /// A file with one number; `max` counts as the largest.
     pub fn number(&self, name: &str) -> Option<u64> {
-        let text = self.read(name)?;
-        if text.trim() == "max" { Some(u64::MAX) } else { text.trim().parse().ok() }
+        number(&self.read(name)?)
     }
 
     /// A file of lines `KEY NUMBER`.
     pub fn table(&self, name: &str) -> Vec<(String, u64)> {
-        let text = self.read(name).unwrap_or_default();
-        text.lines()
-            .filter_map(|line| line.split_once(' '))
-            .filter_map(|(key, value)| Some((key.to_owned(), value.parse().ok()?)))
-            .collect()
+        table(&self.read(name).unwrap_or_default())
     }
 
     /// Process ids in the container's cgroup and in those below, sorted.
@@ -62,6 +57,19 @@ impl Cgroups {
         pids.sort_unstable();
         pids
     }
+}
+
+/// The number in a file of one.
+pub fn number(text: &str) -> Option<u64> {
+    if text.trim() == "max" { Some(u64::MAX) } else { text.trim().parse().ok() }
+}
+
+/// The lines `KEY NUMBER` of a file.
+pub fn table(text: &str) -> Vec<(String, u64)> {
+    text.lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(key, value)| Some((key.to_owned(), value.parse().ok()?)))
+        .collect()
 }
 
 fn collect(directory: &Path, pids: &mut Vec<u32>) {

@@ -33,7 +33,11 @@ pub fn blkio_v1(cgroups: &Cgroups) -> v1::BlkIOStat {
 
 /// Names of block devices by their numbers (`/proc/partitions`).
 fn devices() -> Vec<(u64, u64, String)> {
-    let text = fs::read_to_string("/proc/partitions").unwrap_or_default();
+    partitions(&fs::read_to_string("/proc/partitions").unwrap_or_default())
+}
+
+/// Numbers and names in the text of that file.
+pub fn partitions(text: &str) -> Vec<(u64, u64, String)> {
     let parse = |line: &str| {
         let mut fields = line.split_whitespace();
         let (major, minor) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
@@ -43,7 +47,7 @@ fn devices() -> Vec<(u64, u64, String)> {
 }
 
 /// Lines `MAJOR:MINOR OPERATION NUMBER`, or without the operation.
-fn blkio_entries(text: &str, devices: &[(u64, u64, String)]) -> Vec<v1::BlkIOEntry> {
+pub fn blkio_entries(text: &str, devices: &[(u64, u64, String)]) -> Vec<v1::BlkIOEntry> {
     let parse = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (major, minor) = fields.first()?.split_once(':')?;
@@ -68,7 +72,12 @@ fn blkio_entries(text: &str, devices: &[(u64, u64, String)]) -> Vec<v1::BlkIOEnt
 
 /// Block I/O on cgroup v2.
 pub fn io_v2(cgroups: &Cgroups) -> v2::IOStat {
-    let text = cgroups.read("io.stat").unwrap_or_default();
+    let usage = io_entries(&cgroups.read("io.stat").unwrap_or_default());
+    v2::IOStat { usage, psi: pressure(cgroups, "io.pressure"), ..v2::IOStat::default() }
+}
+
+/// Lines `MAJOR:MINOR KEY=NUMBER…`.
+pub fn io_entries(text: &str) -> Vec<v2::IOEntry> {
     let parse = |line: &str| {
         let (device, values) = line.split_once(' ')?;
         let (major, minor) = device.split_once(':')?;
@@ -86,13 +95,16 @@ pub fn io_v2(cgroups: &Cgroups) -> v2::IOStat {
         }
         Some(entry)
     };
-    let usage = text.lines().filter_map(parse).collect();
-    v2::IOStat { usage, psi: pressure(cgroups, "io.pressure"), ..v2::IOStat::default() }
+    text.lines().filter_map(parse).collect()
 }
 
 /// How much waiting there was; on kernels without that the field is left out.
 pub fn pressure(cgroups: &Cgroups, file: &str) -> MessageField<v2::PSIStats> {
-    let Some(text) = cgroups.read(file) else { return MessageField::none() };
+    cgroups.read(file).map_or_else(MessageField::none, |text| MessageField::some(waiting(&text)))
+}
+
+/// Lines `some KEY=NUMBER…` and `full KEY=NUMBER…`.
+pub fn waiting(text: &str) -> v2::PSIStats {
     let mut stats = v2::PSIStats::default();
     for line in text.lines() {
         let mut words = line.split_whitespace();
@@ -113,7 +125,7 @@ pub fn pressure(cgroups: &Cgroups, file: &str) -> MessageField<v2::PSIStats> {
             _ => {}
         }
     }
-    MessageField::some(stats)
+    stats
 }
 
 /// Sizes of huge pages that the kernel has, as the names of files call them: `2MB`, `1GB`.

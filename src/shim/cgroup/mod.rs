@@ -2,6 +2,8 @@
 
 mod directories;
 mod freezer;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod io_stats;
 mod oom;
 mod stats;

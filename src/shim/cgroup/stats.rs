@@ -62,8 +62,8 @@ fn cpu_v1(cgroups: &Cgroups) -> v1::CPUStat {
     usage.per_cpu = per_cpu.split_whitespace().filter_map(|value| value.parse().ok()).collect();
     for (key, ticks) in cgroups.table("cpuacct.stat") {
         match key.as_str() {
-            "user" => usage.user = ticks * NANOS_PER_TICK,
-            "system" => usage.kernel = ticks * NANOS_PER_TICK,
+            "user" => usage.user = nanos(ticks),
+            "system" => usage.kernel = nanos(ticks),
             _ => {}
         }
     }
@@ -72,6 +72,11 @@ fn cpu_v1(cgroups: &Cgroups) -> v1::CPUStat {
         "nr_periods" => periods, "nr_throttled" => throttled_periods, "throttled_time" => throttled_time,
     });
     v1::CPUStat { usage: MessageField::some(usage), throttling: MessageField::some(throttling), ..Default::default() }
+}
+
+/// Ticks of `cpuacct.stat` in nanoseconds.
+pub fn nanos(ticks: u64) -> u64 {
+    ticks.saturating_mul(NANOS_PER_TICK)
 }
 
 fn memory_v1(cgroups: &Cgroups) -> v1::MemoryStat {

@@ -4,39 +4,28 @@
 //! new host, and those who wait for exits are told that none will come any more.
 
 use std::{
-    collections::HashMap,
-    io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use log::{debug, warn};
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    sync::{mpsc, oneshot},
-};
+use log::debug;
+use tokio::{sync::mpsc, time::sleep};
 use wasmedge_shim_protocol::{
-    Channel, ContainerKey, Create, Created, Deleted, Error as ChannelError, Exec, Exit, Failure, FromHost, Outcome,
-    Pidfd, Reply, Request, ToHost, Update, check_hello,
+    Channel, ContainerKey, Create, Created, Deleted, Error as ChannelError, Exec, Failure, Pidfd, Reply, Request,
+    Update,
 };
 
-use super::Launcher;
+use super::{
+    Launcher,
+    connection::{Answer, Connection, Lost, Notice, QUIET},
+};
 use crate::error::{Result, TaskError};
 
 /// How many hosts may be lost one after the other before a deletion is given up.
 const DELETE_RETRIES: usize = 20;
-
-/// News from the host that no request asked for.
-#[derive(Debug)]
-pub enum Notice {
-    /// A container ended.
-    Exited(Exit),
-    /// The host is gone: there will be no [`Notice::Exited`] for containers that it made.
-    HostLost,
-}
 
 /// Talks to the host, starting it where need be.
 pub struct EngineClient {
@@ -48,20 +37,12 @@ pub struct EngineClient {
     next_id: AtomicU64,
 }
 
-type Answer = (Outcome, Vec<OwnedFd>);
-
-struct Connection {
-    channel: AsyncFd<Channel>,
-    /// Requests under way; `None` once the connection is at its end.
-    pending: Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>,
-}
-
-/// Why a request has no reply.
-enum Lost {
-    /// The host ended while it was under way.
-    Host,
-    /// It could not even be sent.
-    Unsent(String),
+/// What there is to hold a process by.
+pub struct Handles {
+    /// The process.
+    pub pidfd: Pidfd,
+    /// The master of its terminal, if it has one.
+    pub master: Option<OwnedFd>,
 }
 
 impl EngineClient {
@@ -73,37 +54,34 @@ impl EngineClient {
         (Self { launcher, first, connection, notices, next_id: AtomicU64::new(1) }, receiver)
     }
 
-    /// Creates a container; its init, and the master of its terminal if it has one. After an error nothing is left of
-    /// it.
-    pub async fn create(&self, create: Create, stdio: Vec<OwnedFd>) -> Result<(Created, Pidfd, Option<OwnedFd>)> {
+    /// Creates a container. After an error nothing is left of it.
+    pub async fn create(&self, create: Create, stdio: Vec<OwnedFd>) -> Result<(Created, Handles)> {
         let key = create.key.clone();
-        match self.request(Request::Create(Box::new(create)), &stdio).await {
-            Ok((Ok(Reply::Created(created)), fds)) => {
-                let (pidfd, console) = process_fds(fds)?;
-                Ok((created, pidfd, console))
-            }
-            Ok((Ok(_), _)) => Err(unexpected_reply()),
-            Ok((Err(failure), _)) => Err(failure.into()),
-            Err(Lost::Unsent(cause)) => Err(TaskError::other(cause)),
-            Err(Lost::Host) => {
-                let cleaned = self.delete(&key).await.err();
-                let also = cleaned.map(|error| format!(" (and cleaning up failed: {error})")).unwrap_or_default();
-                Err(TaskError::other(format!("the engine host ended while it was creating {key}{also}")))
-            }
-        }
+        let cause = match self.request(Request::Create(Box::new(create)), &stdio).await {
+            Ok(answer) => match (answer.outcome, answer.fds_lost) {
+                (Ok(Reply::Created(created)), false) => return Ok((created, handles(answer.fds)?)),
+                (Ok(Reply::Created(_)), true) => no_room(&key),
+                (Ok(_), _) => return Err(unexpected_reply()),
+                (Err(failure), _) => return Err(failure.into()),
+            },
+            Err(Lost::Unsent(cause)) => return Err(TaskError::other(cause)),
+            Err(Lost::Host) => format!("the engine host ended while it was creating {key}"),
+        };
+        // They may be what there is no room for.
+        drop(stdio);
+        let cleaned = self.delete(&key, false).await.err();
+        let also = cleaned.map(|error| format!(" (and cleaning up failed: {error})")).unwrap_or_default();
+        Err(TaskError::other(format!("{cause}{also}")))
     }
 
-    /// Runs another program in a container; its process id, and the master of its terminal if it has one. `fds` are
-    /// the program's description and its standard streams.
-    pub async fn exec(&self, exec: Exec, fds: Vec<OwnedFd>) -> Result<(u32, Pidfd, Option<OwnedFd>)> {
+    /// Runs another program in a container; its process id, and its handles unless there was no room for them: it runs all
+    /// the same. `fds` are the program's description and its standard streams.
+    pub async fn exec(&self, exec: Exec, fds: Vec<OwnedFd>) -> Result<(u32, Option<Handles>)> {
         let key = exec.key.clone();
         match self.request(Request::Exec(exec), &fds).await {
-            Ok((Ok(Reply::Executed(pid)), fds)) => {
-                let (pidfd, console) = process_fds(fds)?;
-                Ok((pid, pidfd, console))
-            }
-            Ok((Ok(_), _)) => Err(unexpected_reply()),
-            Ok((Err(failure), _)) => Err(failure.into()),
+            Ok(Answer { outcome: Ok(Reply::Executed(pid)), fds_lost: true, .. }) => Ok((pid, None)),
+            Ok(Answer { outcome: Ok(Reply::Executed(pid)), fds, .. }) => Ok((pid, Some(handles(fds)?))),
+            Ok(Answer { outcome, .. }) => Err(unfit(outcome)),
             Err(lost) => Err(lost.describe("running a program in", &key)),
         }
     }
@@ -112,9 +90,8 @@ impl EngineClient {
     pub async fn update(&self, update: Update) -> Result<()> {
         let key = update.key.clone();
         match self.request(Request::Update(update), &[]).await {
-            Ok((Ok(Reply::Updated), _)) => Ok(()),
-            Ok((Ok(_), _)) => Err(unexpected_reply()),
-            Ok((Err(failure), _)) => Err(failure.into()),
+            Ok(Answer { outcome: Ok(Reply::Updated), .. }) => Ok(()),
+            Ok(Answer { outcome, .. }) => Err(unfit(outcome)),
             Err(lost) => Err(lost.describe("updating", &key)),
         }
     }
@@ -122,41 +99,46 @@ impl EngineClient {
     /// Starts a created container.
     pub async fn start(&self, key: &ContainerKey) -> Result<()> {
         match self.request(Request::Start(key.clone()), &[]).await {
-            Ok((Ok(Reply::Started), _)) => Ok(()),
-            Ok((Ok(_), _)) => Err(unexpected_reply()),
-            Ok((Err(failure), _)) => Err(failure.into()),
+            Ok(Answer { outcome: Ok(Reply::Started), .. }) => Ok(()),
+            Ok(Answer { outcome, .. }) => Err(unfit(outcome)),
             Err(lost) => Err(lost.describe("starting", key)),
         }
     }
 
-    /// Removes a container. Since nothing happens to what is gone already, the next host is asked when one is lost.
-    pub async fn delete(&self, key: &ContainerKey) -> Result<Deleted> {
-        let mut answer = self.request(Request::Delete(key.clone()), &[]).await;
+    /// Removes a container; `with_siblings`, those that its shim has made as well, where the shim is gone. Since nothing
+    /// happens to what is gone already, the next host is asked when one is lost.
+    pub async fn delete(&self, key: &ContainerKey, with_siblings: bool) -> Result<Deleted> {
+        let request = || self.request(Request::Delete { key: key.clone(), with_siblings }, &[]);
+        let mut answer = request().await;
         for _ in 0..DELETE_RETRIES {
             let Err(Lost::Host) = answer else { break };
-            answer = self.request(Request::Delete(key.clone()), &[]).await;
+            answer = request().await;
         }
         match answer {
-            Ok((Ok(Reply::Deleted(deleted)), _)) => Ok(deleted),
-            Ok((Ok(_), _)) => Err(unexpected_reply()),
-            Ok((Err(failure), _)) => Err(failure.into()),
+            Ok(Answer { outcome: Ok(Reply::Deleted(deleted)), .. }) => Ok(deleted),
+            Ok(Answer { outcome, .. }) => Err(unfit(outcome)),
             Err(lost) => Err(lost.describe("deleting", key)),
+        }
+    }
+
+    /// Returns once the host leaves a request unanswered and is not well: stopped, or hung. The request stays under way,
+    /// and is answered if the host comes back to life.
+    pub async fn silence(&self) -> TaskError {
+        loop {
+            sleep(QUIET).await;
+            // While there is none, making one has its own limits.
+            let connection = self.connection.lock().await.clone();
+            if let Some(connection) = connection
+                && !connection.is_well().await
+            {
+                return TaskError::unavailable(connection.silent().to_string());
+            }
         }
     }
 
     async fn request(&self, request: Request, fds: &[OwnedFd]) -> std::result::Result<Answer, Lost> {
         let connection = self.connection().await?;
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let (sender, receiver) = oneshot::channel();
-        if !connection.expect(id, sender) {
-            return Err(Lost::Host);
-        }
-        let message = ToHost::Request { id, request };
-        match connection.send(&message, fds).await {
-            Ok(()) => receiver.await.map_err(|_| Lost::Host),
-            Err(ChannelError::Io(_)) => Err(Lost::Host),
-            Err(error) => Err(Lost::Unsent(error.to_string())),
-        }
+        connection.request(self.next_id.fetch_add(1, Ordering::Relaxed), request, fds).await
     }
 
     async fn connection(&self) -> std::result::Result<Arc<Connection>, Lost> {
@@ -164,13 +146,15 @@ impl EngineClient {
         if let Some(connection) = current.as_ref().filter(|connection| connection.is_alive()) {
             return Ok(connection.clone());
         }
+        let unsent = |error: anyhow::Error| Lost::Unsent(format!("{error:#}"));
         let connection = match self.connect().await {
             Ok(connection) => connection,
+            Err(error) if is_final(&error) => return Err(unsent(error)),
             Err(error) => {
                 debug!("no engine host yet: {error:#}");
-                self.launcher.ensure_running().await.map_err(|error| Lost::Unsent(format!("{error:#}")))?;
+                self.launcher.ensure_running().await.map_err(unsent)?;
                 // It was there a moment ago.
-                self.connect().await.map_err(|_| Lost::Host)?
+                self.connect().await.map_err(|error| if is_final(&error) { unsent(error) } else { Lost::Host })?
             }
         };
         *current = Some(connection.clone());
@@ -180,70 +164,14 @@ impl EngineClient {
     async fn connect(&self) -> anyhow::Result<Arc<Connection>> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
         let channel = first.map_or_else(|| self.launcher.open(), Ok)?;
-        channel.set_nonblocking()?;
-        // SAFETY: the AsyncFd owns the channel, whose socket stays open and the same for as long.
-        let channel = unsafe { AsyncFd::register(channel) }.map_err(io::Error::from)?;
-        let connection = Arc::new(Connection { channel, pending: Mutex::new(Some(HashMap::new())) });
-        check_hello(connection.receive().await?.map(|(message, _)| message))?;
-        tokio::spawn(read(connection.clone(), self.notices.clone()));
-        Ok(connection)
+        Ok(Connection::new(channel, self.notices.clone()).await?)
     }
 }
 
-impl Connection {
-    fn pending(&self) -> std::sync::MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Answer>>>> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_alive(&self) -> bool {
-        self.pending().is_some()
-    }
-
-    /// Registers a request; `false` where the connection has ended.
-    fn expect(&self, id: u64, sender: oneshot::Sender<Answer>) -> bool {
-        self.pending().as_mut().map(|pending| pending.insert(id, sender)).is_some()
-    }
-
-    async fn send(&self, message: &ToHost, fds: &[OwnedFd]) -> wasmedge_shim_protocol::Result<()> {
-        let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-        loop {
-            let mut ready = self.channel.ready(Interest::WRITABLE).await?;
-            match self.channel.get_ref().send(message, &borrowed) {
-                Err(ChannelError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                sent => return sent,
-            }
-        }
-    }
-
-    async fn receive(&self) -> wasmedge_shim_protocol::Result<Option<(FromHost, Vec<OwnedFd>)>> {
-        loop {
-            let mut ready = self.channel.readable().await?;
-            match self.channel.get_ref().recv() {
-                Err(ChannelError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                received => return received,
-            }
-        }
-    }
-}
-
-/// Hands out what comes until the connection ends.
-async fn read(connection: Arc<Connection>, notices: mpsc::UnboundedSender<Notice>) {
-    loop {
-        match connection.receive().await {
-            Ok(Some((FromHost::Reply { id, outcome }, fds))) => {
-                let sender = connection.pending().as_mut().and_then(|pending| pending.remove(&id));
-                // Whoever asked may have given up.
-                let _ = sender.map(|sender| sender.send((outcome, fds)));
-            }
-            Ok(Some((FromHost::Exited(exit), _))) => drop(notices.send(Notice::Exited(exit))),
-            Ok(Some((FromHost::Hello(_), _))) => {}
-            Ok(None) => break warn!("the engine host has ended"),
-            Err(error) => break warn!("the connection to the engine host broke: {error}"),
-        }
-    }
-    // Drops the senders, which tells those who wait.
-    connection.pending().take();
-    drop(notices.send(Notice::HostLost));
+/// Whether there is a host, with which nothing can be done.
+fn is_final(error: &anyhow::Error) -> bool {
+    use ChannelError::{Peer, Silent, Version};
+    matches!(error.downcast_ref(), Some(Version { .. } | Silent { .. } | Peer { .. }))
 }
 
 impl Lost {
@@ -255,11 +183,19 @@ impl Lost {
     }
 }
 
-/// A process's descriptor, and the master of its terminal.
-fn process_fds(fds: Vec<OwnedFd>) -> Result<(Pidfd, Option<OwnedFd>)> {
+fn handles(fds: Vec<OwnedFd>) -> Result<Handles> {
     let mut fds = fds.into_iter();
     let pidfd = fds.next().ok_or_else(unexpected_reply)?;
-    Ok((pidfd.into(), fds.next()))
+    Ok(Handles { pidfd: pidfd.into(), master: fds.next() })
+}
+
+/// That a process was made of which this one has no handle, and which is ended therefore.
+pub fn no_room(key: &ContainerKey) -> String {
+    format!("the shim has no room for the file descriptors of a process of {key}")
+}
+
+fn unfit(outcome: wasmedge_shim_protocol::Outcome) -> TaskError {
+    outcome.map_or_else(TaskError::from, |_| unexpected_reply())
 }
 
 fn unexpected_reply() -> TaskError {

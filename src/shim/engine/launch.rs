@@ -1,9 +1,12 @@
 //! Starting the engine host: once per node and engine version, by whichever shim needs it first.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
-    os::unix::{fs::OpenOptionsExt, process::CommandExt},
+    os::{
+        fd::AsRawFd,
+        unix::{fs::OpenOptionsExt, process::CommandExt},
+    },
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -13,12 +16,13 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use tokio::{
     io::AsyncReadExt,
-    process::Command,
+    process::{ChildStdout, Command},
     time::{Instant, sleep, timeout},
 };
-use wasmedge_shim_protocol::{Channel, Location, check_peer, ensure_private_dir};
+use wasmedge_shim_protocol::{Channel, Error as ChannelError, Location, Pidfd, check_peer, ensure_private_dir};
 
 use super::TTRPC_ADDRESS;
+use crate::limits;
 
 /// The engine's file name.
 const ENGINE: &str = "wasmedge-engine";
@@ -28,6 +32,9 @@ const REMEMBERED: &str = "wasmedge-engine-path";
 
 /// How long a host may take until it serves; loading libwasmedge and libLLVM from a cold disk takes seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a host that is killed may take to be gone.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many starts of a host may be cut short before it is given up.
 const KILLED_STARTS: usize = 10;
@@ -75,8 +82,9 @@ impl Launcher {
     /// The same for a process that has no runtime; starts a host unless one runs.
     pub fn connect(&self) -> Result<Channel> {
         let socket = self.socket()?;
-        if let Ok(channel) = Channel::open(&socket, super::PROGRAM) {
-            return Ok(channel);
+        match Channel::open(&socket, super::PROGRAM) {
+            Err(ChannelError::Io(_)) => {}
+            opened => return Ok(opened?),
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(self.ensure_running())?;
@@ -91,12 +99,12 @@ impl Launcher {
         }
         ensure_private_dir(self.location.root())
             .with_context(|| format!("cannot use {}", self.location.root().display()))?;
-        let _lock = lock(&self.location.lock()).await?;
+        let lock = lock(&self.location.lock()).await?;
         // Somebody else may have started it while this process waited for the lock.
         if is_served(&socket) {
             return Ok(());
         }
-        self.start(&socket).await
+        self.start(&socket, &lock).await
     }
 
     fn engine(&self) -> Result<PathBuf> {
@@ -114,9 +122,9 @@ impl Launcher {
     }
 
     /// Starts a host. One that ends without a word was killed from outside, and is started again.
-    async fn start(&self, socket: &Path) -> Result<()> {
+    async fn start(&self, socket: &Path, lock: &File) -> Result<()> {
         for _ in 0..KILLED_STARTS {
-            if self.start_once(socket).await? {
+            if self.start_once(socket, lock, START_TIMEOUT).await? {
                 return Ok(());
             }
         }
@@ -124,28 +132,17 @@ impl Launcher {
     }
 
     /// Starts a host; `false` if it ended without a word.
-    async fn start_once(&self, socket: &Path) -> Result<bool> {
+    async fn start_once(&self, socket: &Path, lock: &File, patience: Duration) -> Result<bool> {
         let engine = self.engine()?;
         let log_path = self.location.log();
         let mut log = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&log_path)?;
         let before = log.seek(SeekFrom::End(0))?;
-        let mut command = std::process::Command::new(&engine);
-        command
-            .args(["host".as_ref(), "--socket".as_ref(), socket.as_os_str(), "--engine".as_ref(), engine.as_os_str()])
-            .env_clear()
-            .env("PATH", DEFAULT_PATH)
-            .envs(containerd().map(|pid| ("WASMEDGE_ENGINE_BESIDE", pid.to_string())))
-            .envs(std::env::vars_os().filter(|(name, _)| name == "RUST_LOG"))
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log.try_clone()?)
-            .process_group(0);
+        let command = self.command(&engine, socket, lock, &log)?;
         let mut child =
             Command::from(command).spawn().with_context(|| format!("cannot start the engine {}", engine.display()))?;
         let mut stdout = child.stdout.take().context("the engine has no standard output")?;
         let mut answer = String::new();
-        let waited = timeout(START_TIMEOUT, stdout.read_to_string(&mut answer)).await;
+        let waited = timeout(patience, stdout.read_to_string(&mut answer)).await;
         match waited {
             Ok(Ok(_)) if answer == "ready\n" => {
                 child.wait().await?;
@@ -156,15 +153,54 @@ impl Launcher {
                 None => Ok(false),
             },
             Err(_) => {
-                child.start_kill()?;
-                bail!(
-                    "the engine {} was not ready after {START_TIMEOUT:?}; see {}",
-                    engine.display(),
-                    log_path.display()
-                )
+                end_writers(&mut stdout).await?;
+                bail!("the engine {} was not ready after {patience:?}; see {}", engine.display(), log_path.display())
             }
         }
     }
+
+    fn command(&self, engine: &Path, socket: &Path, lock: &File, log: &File) -> io::Result<std::process::Command> {
+        let mut command = std::process::Command::new(engine);
+        command
+            .args(["host".as_ref(), "--socket".as_ref(), socket.as_os_str(), "--engine".as_ref(), engine.as_os_str()])
+            .env_clear()
+            .env("PATH", DEFAULT_PATH)
+            .envs(containerd().map(|pid| ("WASMEDGE_ENGINE_BESIDE", pid.to_string())))
+            .envs(std::env::vars_os().filter(|(name, _)| name == "RUST_LOG"))
+            .current_dir("/")
+            // Should this process be killed, the host still holds the lock until it serves, and nobody starts another.
+            .stdin(lock.try_clone()?)
+            .stdout(Stdio::piped())
+            .stderr(log.try_clone()?)
+            .process_group(0);
+        limits::give_back(&mut command);
+        Ok(command)
+    }
+}
+
+/// Kills the processes at the other end of a host's standard output, and waits until they are gone: by now the host is
+/// no child of this process, nor in its child's group.
+async fn end_writers(pipe: &mut ChildStdout) -> Result<()> {
+    let name = fs::read_link(format!("/proc/self/fd/{}", pipe.as_raw_fd()))?;
+    let processes = || fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ended = async {
+        loop {
+            for process in processes().map(|entry| entry.path()) {
+                let pid = process.file_name().and_then(|name| name.to_str()?.parse().ok());
+                // First of all the descriptor, so that what is looked at is what is killed.
+                if let Some(Ok(handle)) = pid.map(Pidfd::open)
+                    && fs::read_link(process.join("fd/1")).is_ok_and(|target| target == name)
+                {
+                    // It may have ended by now.
+                    let _ = handle.send_signal(libc::SIGKILL);
+                }
+            }
+            if timeout(KILL_TIMEOUT / 50, pipe.read_to_end(&mut Vec::new())).await.is_ok() {
+                return;
+            }
+        }
+    };
+    timeout(KILL_TIMEOUT, ended).await.context("an engine host that was not ready in time cannot be killed")
 }
 
 /// containerd's process id. The host belongs in its cgroup, as the shims do: the shim that starts it may be in a
@@ -175,9 +211,9 @@ fn containerd() -> Option<i32> {
     check_peer(&stream).ok().map(|peer| peer.pid).filter(|pid| *pid > 0)
 }
 
-/// Whether a host listens at `socket`.
+/// Whether a host listens at `socket`, if only a stopped one: another must not take its place.
 fn is_served(socket: &Path) -> bool {
-    Channel::open(socket, super::PROGRAM).is_ok()
+    !matches!(Channel::open(socket, super::PROGRAM), Err(ChannelError::Io(_)))
 }
 
 /// Takes the lock that serialises starts.
@@ -204,4 +240,57 @@ fn last_line(log: &mut File, start: u64) -> Option<String> {
     let mut text = String::new();
     log.seek(SeekFrom::Start(start)).and_then(|_| log.read_to_string(&mut text)).ok()?;
     text.lines().rfind(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A launcher of an engine that is a shell script.
+    fn launcher(directory: &Path, script: &str) -> Launcher {
+        let engine = directory.join("engine");
+        fs::write(&engine, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&engine, fs::Permissions::from_mode(0o755)).unwrap();
+        Launcher { location: Location::new(directory), engine: Some(engine) }
+    }
+
+    /// Regression test for C14: the host is no child of its starter by the time that it is slow.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_host_that_is_slow_is_killed_wherever_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let pid = directory.path().join("pid");
+        let detached = format!("setsid sh -c 'echo $$ > {}; exec sleep 600' &", pid.display());
+        let launcher = launcher(directory.path(), &detached);
+        let held = lock(&launcher.location.lock()).await.unwrap();
+        let started = launcher.start_once(&directory.path().join("socket"), &held, Duration::from_secs(1)).await;
+        let error = started.unwrap_err().to_string();
+        assert!(error.contains("was not ready after 1s; see "), "{error}");
+        let pid = fs::read_to_string(pid).unwrap();
+        let state = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    }
+
+    /// Regression test for C14: a second host would take the first one's socket, and neither would ever end.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_host_that_is_not_ready_holds_the_lock_when_its_starter_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let launcher = launcher(directory.path(), "exec sleep 600");
+        let path = launcher.location.lock();
+        let held = lock(&path).await.unwrap();
+        let log = File::create(launcher.location.log()).unwrap();
+        let engine = launcher.engine().unwrap();
+        let mut host =
+            launcher.command(&engine, &directory.path().join("socket"), &held, &log).unwrap().spawn().unwrap();
+        // As a process that is killed lets go of it: without unlocking.
+        let held = std::mem::ManuallyDrop::new(held);
+        // SAFETY: nobody uses the descriptor any more.
+        unsafe { libc::close(held.as_raw_fd()) };
+        let attempt = || Flock::lock(File::open(&path).unwrap(), FlockArg::LockExclusiveNonblock);
+        assert!(attempt().is_err());
+        host.kill().unwrap();
+        host.wait().unwrap();
+        assert!(attempt().is_ok());
+    }
 }

@@ -1,9 +1,11 @@
 //! The engine host, seen from the shim.
 
 mod client;
+mod connection;
 mod launch;
 
-pub use client::{EngineClient, Notice};
+pub use client::{EngineClient, Handles, no_room};
+pub use connection::Notice;
 pub use launch::Launcher;
 
 /// How the shim introduces itself.

@@ -2,27 +2,26 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::OwnedFd,
     path::Path,
-    process::Stdio,
+    process::{Command, Stdio},
     time::Duration,
 };
 
+use command_fds::{CommandFdExt, FdMapping};
 use log::warn;
 use nix::{
     fcntl::OFlag,
     sys::signal::{Signal, kill},
     unistd::{Pid, pipe2},
 };
-use tokio::{
-    io::AsyncReadExt,
-    net::unix::pipe,
-    process::{Child, Command},
-    time::timeout,
-};
+use tokio::{io::AsyncReadExt, net::unix::pipe, process::Child, time::timeout};
 use wasmedge_shim_protocol::ContainerKey;
 
-use crate::error::{Result, TaskError};
+use crate::{
+    error::{Result, TaskError},
+    limits,
+};
 
 /// How long a logger may take until it says that it is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,10 +54,13 @@ impl Logger {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit());
-        pass(&mut command, [stdout, stderr, ready_end]).map_err(failed)?;
-        let child = command.spawn().map_err(failed)?;
-        // The copies for the child, which its command holds, go with it.
-        drop(command);
+        // The command holds them until it is dropped, so their numbers stay taken: the pipe by which std learns that the
+        // program cannot be executed has others than those that the child's copies get.
+        let mapping = [(3, stdout), (4, stderr), (5, ready_end)];
+        let mapping = mapping.map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd }).into();
+        command.fd_mappings(mapping).map_err(|error| failed(io::Error::other(error)))?;
+        limits::give_back(&mut command);
+        let child = tokio::process::Command::from(command).spawn().map_err(failed)?;
         let mut logger = Self { child };
         if let Err(error) = wait_for(ready).await {
             logger.stop(Duration::ZERO).await;
@@ -86,34 +88,6 @@ impl Logger {
     }
 }
 
-/// Gives the child these descriptors as 3, 4 and 5.
-fn pass(command: &mut Command, fds: [OwnedFd; 3]) -> io::Result<()> {
-    const FIRST: RawFd = 3;
-    // Out of the way of the numbers that they get in the child.
-    let mut high = Vec::new();
-    for fd in &fds {
-        // SAFETY: returns a new descriptor.
-        let copy = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 10) };
-        if copy < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the descriptor is new.
-        high.push(unsafe { OwnedFd::from_raw_fd(copy) });
-    }
-    let place = move || {
-        for (number, fd) in (FIRST..).zip(&high) {
-            // SAFETY: dup2 is async-signal-safe; the numbers are free or the program's to lose.
-            if unsafe { libc::dup2(fd.as_raw_fd(), number) } < 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
-        Ok(())
-    };
-    // SAFETY: the closure makes system calls only.
-    unsafe { command.pre_exec(place) };
-    Ok(())
-}
-
 async fn wait_for(ready: OwnedFd) -> io::Result<()> {
     let mut ready = pipe::Receiver::from_owned_fd_unchecked(nonblocking(ready)?)?;
     let mut answer = [0];
@@ -126,4 +100,38 @@ async fn wait_for(ready: OwnedFd) -> io::Result<()> {
 fn nonblocking(fd: OwnedFd) -> io::Result<OwnedFd> {
     nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     Ok(fd)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn key() -> ContainerKey {
+        ContainerKey { namespace: "default".into(), id: "one".into() }
+    }
+
+    /// Regression test for C16: where the low numbers are free the pipe for this error had one of them.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_program_that_cannot_be_executed_is_an_error() {
+        let error = Logger::start(Path::new("/no/such"), &[], &key()).await.err().unwrap().to_string();
+        assert_eq!(error, "logging program /no/such: No such file or directory (os error 2)");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_program_has_its_streams_and_what_it_says_that_it_is_ready_by() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("logger");
+        let script = "exec 5>&-\ncat <&3 >out\ncat <&4 >err\n";
+        std::fs::write(&program, format!("#!/bin/sh\ncd {}\n{script}", directory.path().display())).unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        let (mut logger, stdout, stderr) = Logger::start(&program, &[], &key()).await.unwrap();
+        nix::unistd::write(&stdout, b"to stdout").unwrap();
+        nix::unistd::write(&stderr, b"to stderr").unwrap();
+        drop((stdout, stderr));
+        logger.finish().await;
+        let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+        assert_eq!((read("out"), read("err")), ("to stdout".into(), "to stderr".into()));
+    }
 }

@@ -1,6 +1,8 @@
 //! A process's standard streams: pipes or a terminal, copied from and to what containerd names.
 
 mod fifo;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod logger;
 mod uri;
 
@@ -9,10 +11,7 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -42,8 +41,7 @@ pub struct Streams {
     outputs: Mutex<Vec<JoinHandle<()>>>,
     deleted: watch::Sender<bool>,
     logger: tokio::sync::Mutex<Option<Logger>>,
-    terminal: Option<Pty>,
-    input_closed: AtomicBool,
+    terminal: OnceLock<Pty>,
 }
 
 /// What the engine host needs to know of a process's streams.
@@ -124,7 +122,7 @@ impl Streams {
     }
 
     /// Takes the master of the process's terminal and starts copying.
-    pub async fn attach(&mut self, master: OwnedFd, stdio: &Stdio, key: &ContainerKey) -> Result<()> {
+    pub async fn attach(&self, master: OwnedFd, stdio: &Stdio, key: &ContainerKey) -> Result<()> {
         let terminal = Pty::new(File::from(master))?;
         if !stdio.stdin.is_empty() {
             self.inputs.copy_from_fifo(&stdio.stdin, terminal.clone())?;
@@ -132,7 +130,7 @@ impl Streams {
         match Output::parse(&stdio.stdout)? {
             Output::Binary(path, args) => {
                 let (logger, stdout, _stderr) = Logger::start(&path, &args, key).await?;
-                self.logger = tokio::sync::Mutex::new(Some(logger));
+                *self.logger.lock().await = Some(logger);
                 self.spawn(copy_to_file(terminal.clone(), File::from(stdout)));
             }
             // Output that nobody wants must not fill the terminal.
@@ -142,13 +140,14 @@ impl Streams {
             }
             output => self.copy_output("stdout", terminal.clone(), &output)?,
         }
-        self.terminal = Some(terminal);
+        // A process has one.
+        let _ = self.terminal.set(terminal);
         Ok(())
     }
 
     /// Sets the size of the terminal's window, in characters; `false` where there is no terminal.
     pub fn resize(&self, width: u32, height: u32) -> io::Result<bool> {
-        let Some(terminal) = &self.terminal else { return Ok(false) };
+        let Some(terminal) = self.terminal.get() else { return Ok(false) };
         let cells = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
         let size = libc::winsize { ws_row: cells(height), ws_col: cells(width), ws_xpixel: 0, ws_ypixel: 0 };
         // SAFETY: reads one structure.
@@ -160,7 +159,6 @@ impl Streams {
 
     /// Lets the process's input end when its writer has gone.
     pub fn close_input(&self) {
-        self.input_closed.store(true, Ordering::Relaxed);
         self.inputs.close_input();
     }
 

@@ -1,20 +1,26 @@
 //! What happens to containers unasked: ends of processes, and kills for want of memory.
 
-use std::{io, os::fd::AsFd, sync::Arc, time::Duration};
+use std::{
+    io,
+    os::fd::{AsRawFd, RawFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use containerd_shim::protos::events::task::{TaskExit, TaskOOM};
-use log::warn;
+use log::{debug, warn};
 use nix::{errno::Errno, sys::signal::Signal, unistd::Pid};
 use tokio::{
     io::unix::AsyncFd,
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{sleep, timeout},
 };
-use wasmedge_shim_protocol::{ExitStatus, Pidfd};
+use wasmedge_shim_protocol::ExitStatus;
 
 use super::{
+    container::Task,
     process::{Process, UNKNOWN},
-    tasks::{Task, Tasks},
+    tasks::{Shared, Tasks},
 };
 use crate::{
     cgroup::{OomWatch, thaw},
@@ -25,25 +31,18 @@ use crate::{
 /// How long the end of a container waits for the ends of its other programs, which the kernel or we have killed.
 const PROGRAMS_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a host that is there may take to tell of an end that the kernel has told of.
+const HOST_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Follows what the engine host tells, until the client is dropped.
 pub async fn follow(tasks: Arc<Tasks>, publisher: Arc<Publisher>, mut notices: mpsc::UnboundedReceiver<Notice>) {
     while let Some(notice) = notices.recv().await {
         match notice {
-            Notice::Exited(exit) => match tasks.get(&exit.key.id) {
-                Ok(task) => {
-                    if let Some(process) = task.ended(exit.pid, exit.status) {
-                        tokio::spawn(ended(task, process, exit.status, publisher.clone()));
-                    }
-                }
-                Err(_) => warn!("process {} of {} ended, which is not known here", exit.pid, exit.key),
+            Notice::Exited(exit) => match tasks.ended(&exit) {
+                Some((task, process)) => drop(tokio::spawn(ended(task, process, exit.status, publisher.clone()))),
+                None => debug!("process {} of {} ended, which is not known here", exit.pid, exit.key),
             },
-            Notice::HostLost => {
-                for task in tasks.all() {
-                    for process in task.living() {
-                        tokio::spawn(watch_orphan(task.clone(), process, publisher.clone()));
-                    }
-                }
-            }
+            Notice::HostLost => tasks.lose_host(),
         }
     }
 }
@@ -127,29 +126,51 @@ pub async fn watch_memory(task: Arc<Task>, publisher: Arc<Publisher>) {
     }
 }
 
-/// Waits for the end of a process whose host, its parent, has died.
-async fn watch_orphan(task: Arc<Task>, process: Arc<Process>, publisher: Arc<Publisher>) {
-    let Some(live) = process.live() else { return };
-    if let Err(error) = readable(&live.pidfd).await {
-        warn!("cannot watch process {} of {}: {error}", live.pid, task.key);
-        return;
+impl Shared {
+    /// Makes the end of a process known that is told of by nobody but the kernel: its host is gone, or has lost sight of it.
+    /// `losses` are those of hosts since before the process was asked for.
+    pub fn watch(&self, task: &Arc<Task>, process: &Arc<Process>, losses: watch::Receiver<()>) {
+        tokio::spawn(watch_end(task.clone(), process.clone(), losses, self.publisher.clone()));
     }
-    let status = status_of_orphan(&live.pidfd).await;
-    ended(task, process.clone(), status, publisher).await;
+}
+
+async fn watch_end(task: Arc<Task>, process: Arc<Process>, mut losses: watch::Receiver<()>, publisher: Arc<Publisher>) {
+    if let Err(error) = gone(process.clone()).await {
+        return warn!("cannot watch process {} of {}: {error}", process.pid(), task.key);
+    }
+    // The host, its parent, knows how it ended.
+    tokio::select! {
+        _ = process.wait() => return,
+        _ = losses.changed() => {}
+        () = sleep(HOST_TIMEOUT) => warn!("nobody tells how process {} of {} ended", process.pid(), task.key),
+    }
+    let status = tokio::select! {
+        _ = process.wait() => return,
+        status = status_of_orphan(&process) => status,
+    };
+    ended(task, process, status, publisher).await;
+}
+
+/// The pidfd of a process that exists, for polling.
+struct Watched(Arc<Process>);
+
+impl AsRawFd for Watched {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.live().map_or(-1, |live| live.pidfd.as_raw_fd())
+    }
 }
 
 /// Waits until the process has ended.
-async fn readable(pidfd: &Pidfd) -> io::Result<()> {
-    let own = pidfd.as_fd().try_clone_to_owned()?;
-    // SAFETY: the AsyncFd owns its copy of the descriptor, which stays open and the same for as long.
-    let own = unsafe { AsyncFd::register(own) }.map_err(io::Error::from)?;
-    own.readable().await.map(drop)
+async fn gone(process: Arc<Process>) -> io::Result<()> {
+    // SAFETY: a process keeps its descriptor, which stays open and the same for as long as it is held here.
+    let pidfd = unsafe { AsyncFd::register(Watched(process)) }.map_err(io::Error::from)?;
+    pidfd.readable().await.map(drop)
 }
 
-/// The exit status of an ended process, which the kernel tells once its new parent has reaped it.
-async fn status_of_orphan(pidfd: &Pidfd) -> ExitStatus {
+/// The exit status of an ended process, which the kernel tells once its parent, or its new one, has reaped it.
+async fn status_of_orphan(process: &Process) -> ExitStatus {
     for _ in 0..200 {
-        if let Some(status) = pidfd.exit_status() {
+        if let Some(status) = process.live().and_then(|live| live.pidfd.exit_status()) {
             return status;
         }
         sleep(Duration::from_millis(5)).await;

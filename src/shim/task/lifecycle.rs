@@ -1,6 +1,6 @@
 //! The verbs: create, start, kill, delete.
 
-use std::sync::Arc;
+use std::{os::fd::OwnedFd, sync::Arc};
 
 use containerd_shim::{
     api::{CreateTaskRequest, KillRequest},
@@ -15,13 +15,15 @@ use nix::sys::signal::Signal;
 use wasmedge_shim_protocol::{ContainerKey, Create, ExitStatus, RootfsMount};
 
 use super::{
-    exits::{kill_members, watch_memory},
-    process::{Live, Process},
+    container::Task,
+    exits::{ended, kill_members, watch_memory},
+    process::{Live, Process, UNKNOWN},
     state::State,
-    tasks::{Shared, Task},
+    tasks::Shared,
 };
 use crate::{
     cgroup::{Cgroups, thaw},
+    engine::Handles,
     error::{Result, TaskError},
     events::timestamp,
     options::Options,
@@ -30,38 +32,47 @@ use crate::{
 
 impl Shared {
     /// Creates a container; its init's process id.
-    pub async fn create(&self, namespace: &str, request: CreateTaskRequest) -> Result<u32> {
+    pub async fn create(&self, request: CreateTaskRequest) -> Result<u32> {
         if !request.checkpoint.is_empty() {
             return Err(TaskError::unimplemented("a Wasm container cannot be restored from a checkpoint"));
         }
-        let _creating = self.creating.read().await;
-        self.tasks.reserve(&request.id)?;
-        let created = self.create_reserved(namespace, &request).await;
-        match created {
-            Ok(task) => {
-                let pid = task.init.pid();
-                // Nothing about this container is published before its creation.
-                let turn = task.init.turn.lock().await;
-                self.tasks.insert(task.clone());
-                self.publisher.publish(create_event(request, pid)).await;
-                drop(turn);
-                tokio::spawn(watch_memory(task, self.publisher.clone()));
-                Ok(pid)
-            }
-            Err(error) => {
-                self.tasks.remove(&request.id);
-                Err(error)
-            }
+        let reservation = self.tasks.reserve(&request.id)?;
+        let losses = self.tasks.host_losses();
+        let (task, master) = self.make(&request).await?;
+        let init = &task.init;
+        // Nothing about this container is published before its creation.
+        let turn = init.turn.lock().await;
+        // From here on its end is seen, however long the rest takes.
+        let end = reservation.fill(task.clone());
+        self.watch(&task, init, losses);
+        if let Some(status) = end {
+            tokio::spawn(ended(task.clone(), init.clone(), status, self.publisher.clone()));
         }
+        if let (Some(master), Some(live)) = (master, init.live())
+            && let Err(error) = live.streams.attach(master, &init.stdio, &task.key).await
+        {
+            live.streams.abort().await;
+            // It never was, so its end is not told.
+            init.set_stopped(ExitStatus::now(UNKNOWN));
+            self.engine.delete(&task.key, false).await?;
+            return Err(error);
+        }
+        let pid = init.pid();
+        self.publisher.publish(create_event(request, pid)).await;
+        drop(turn);
+        reservation.keep();
+        tokio::spawn(watch_memory(task, self.publisher.clone()));
+        Ok(pid)
     }
 
-    async fn create_reserved(&self, namespace: &str, request: &CreateTaskRequest) -> Result<Arc<Task>> {
+    /// Lets the host make it; it, and the master of its terminal if it has one.
+    async fn make(&self, request: &CreateTaskRequest) -> Result<(Arc<Task>, Option<OwnedFd>)> {
         let options = request.options.as_ref().map_or_else(|| Ok(Options::default()), Options::from_any);
         let options = options.map_err(|error| TaskError::invalid(error.to_string()))?;
         if let Some(level) = options.log_level {
             log::set_max_level(level);
         }
-        let key = ContainerKey { namespace: namespace.to_owned(), id: request.id.clone() };
+        let key = ContainerKey { namespace: self.namespace.clone(), id: request.id.clone() };
         let stdio = Stdio::new(&request.stdin, &request.stdout, &request.stderr, request.terminal);
         let prepared = stdio::prepare(&stdio, &key).await?;
         let create = Create {
@@ -73,25 +84,19 @@ impl Shared {
             options: options.sandbox,
             containerd: self.containerd.clone(),
         };
-        let mut streams = prepared.streams;
-        let (created, pidfd, master) = match self.engine.create(create, prepared.process_ends).await {
+        let streams = prepared.streams;
+        let (created, handles) = match self.engine.create(create, prepared.process_ends).await {
             Ok(created) => created,
             Err(error) => {
                 streams.abort().await;
                 return Err(error);
             }
         };
-        if let Some(master) = master
-            && let Err(error) = streams.attach(master, &stdio, &key).await
-        {
-            streams.abort().await;
-            let _ = pidfd.send_signal(Signal::SIGKILL as i32);
-            self.engine.delete(&key).await?;
-            return Err(error);
-        }
+        let Handles { pidfd, master } = handles;
         let init = Process::new("", stdio);
         init.set_live(Live { pid: created.pid, pidfd, streams });
-        Ok(Arc::new(Task::new(key, request.bundle.clone(), Arc::new(init), Cgroups::new(created.cgroups))))
+        let task = Task::new(key, request.bundle.clone(), Arc::new(init), Cgroups::new(created.cgroups));
+        Ok((Arc::new(task), master))
     }
 
     /// Starts a created container, or a program in one; its process id.
@@ -118,7 +123,8 @@ impl Shared {
         let process = task.process(&request.exec_id)?;
         process.state().check_kill()?;
         let signal = request.signal.cast_signed();
-        if signal == libc::SIGKILL && (request.all || request.exec_id.is_empty()) {
+        let init_dies = signal == libc::SIGKILL && (request.all || request.exec_id.is_empty());
+        if init_dies {
             task.doom();
         }
         if request.all {
@@ -127,20 +133,26 @@ impl Shared {
         } else {
             process.signal(signal)?;
         }
-        // A frozen process of cgroup v1 dies only when it is thawed; it does not come to run again.
-        if signal == libc::SIGKILL && task.init.state() == State::Paused && !task.cgroups.is_v2() {
+        // A frozen process of cgroup v1 dies only when it is thawed; it does not come to run again. Another program of a
+        // paused container waits until that is resumed, as the rest of the container would run again, too.
+        if init_dies && task.init.state() == State::Paused && !task.cgroups.is_v2() {
             thaw(&task.cgroups).map_err(|error| TaskError::other(format!("cannot thaw {}: {error}", request.id)))?;
         }
         Ok(())
     }
 
-    /// Deletes a container that does not run, or a program of one; its process id and how it ended.
+    /// Deletes a container that does not run, or a program of one; its process id and how it ended. One that is being
+    /// created is waited for: when containerd gives up on a creation it deletes at once, and what the creation brings forth
+    /// must go.
     pub async fn delete(&self, id: &str, exec_id: &str) -> Result<(u32, ExitStatus)> {
-        let task = self.tasks.get(id)?;
-        let process = task.process(exec_id)?;
         if !exec_id.is_empty() {
-            return self.delete_program(&task, &process).await;
+            let task = self.tasks.get(id)?;
+            return self.delete_program(&task, &*task.process(exec_id)?).await;
         }
+        let _deletion = self.tasks.deletion(id).await?;
+        self.tasks.created(id).await;
+        let task = self.tasks.get(id)?;
+        let process = &task.init;
         process.state().check_delete()?;
         if process.state() == State::Created {
             // Its end is published before its deletion, so it has to be seen first. It may have died by itself.
@@ -148,9 +160,8 @@ impl Shared {
         }
         let status = process.wait().await;
         let _turn = process.turn.lock().await;
-        self.tasks.get(id)?;
-        self.engine.delete(&task.key).await?;
-        for process in task.all_programs().iter().chain([&process]) {
+        self.engine.delete(&task.key, false).await?;
+        for process in task.all_programs().iter().chain([process]) {
             if let Some(live) = process.live() {
                 live.streams.shutdown().await;
             }
@@ -163,6 +174,15 @@ impl Shared {
         event.set_exited_at(timestamp(status));
         self.publisher.publish(event).await;
         Ok((process.pid(), status))
+    }
+
+    /// Whether the shim has nothing to do any more, and will take nothing on. What is under way for container `id` comes
+    /// first: containerd does not wait for it any more, and does not ask twice.
+    pub async fn shut_down(&self, id: &str) -> bool {
+        // There may be nothing to wait for.
+        drop(self.tasks.deletion(id).await);
+        self.tasks.created(id).await;
+        self.tasks.close_if_empty()
     }
 }
 

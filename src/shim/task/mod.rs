@@ -1,5 +1,6 @@
 //! The containers of this shim, as containerd's task API sees them.
 
+mod container;
 mod exits;
 mod lifecycle;
 mod process;

@@ -17,8 +17,8 @@ use containerd_shim::{
     protos::{shim::oci::ProcessDetails, types::task::ProcessInfo},
     util::convert_to_any,
 };
-use log::{debug, info};
-use tokio::sync::{RwLock, mpsc};
+use log::{debug, info, warn};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     exits::follow,
@@ -44,12 +44,21 @@ pub struct Names {
 
 /// The service of one shim.
 pub struct TaskService {
-    namespace: String,
-    shared: Shared,
+    shared: Arc<Shared>,
     exit: Arc<ExitSignal>,
     activity: Activity,
     /// Until containerd's first request.
     unknown: Mutex<Option<Entry>>,
+}
+
+/// Ends the daemon when it is dropped: when the answer is there to be sent, or when nobody waits for it any more.
+struct Leave(Arc<ExitSignal>);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        info!("shutdown");
+        self.0.signal();
+    }
 }
 
 impl TaskService {
@@ -67,13 +76,29 @@ impl TaskService {
         let tasks = Arc::new(Tasks::default());
         tokio::spawn(follow(tasks.clone(), publisher.clone(), notices));
         let Names { namespace, containerd } = names;
-        let shared = Shared { tasks, engine, containerd, publisher, creating: RwLock::default() };
-        Self { namespace, shared, exit, activity, unknown: Mutex::new(Some(entry)) }
+        let shared = Arc::new(Shared { namespace, tasks, engine, containerd, publisher });
+        Self { shared, exit, activity, unknown: Mutex::new(Some(entry)) }
     }
 
     /// The containers.
     pub fn tasks(&self) -> Arc<Tasks> {
         self.shared.tasks.clone()
+    }
+
+    /// Does a verb to its end, whatever becomes of its caller: ttrpc drops what it awaits at the caller's deadline and at
+    /// the end of the connection, and what a verb has begun must be told by `State` and found by `Delete`. The caller
+    /// does not wait for a host that does not work; the verb does.
+    async fn finish<T: Send + 'static>(&self, verb: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        let (tell, told) = oneshot::channel();
+        tokio::spawn(async move {
+            if let Err(Err(unheard)) = tell.send(verb.await) {
+                warn!("{unheard}");
+            }
+        });
+        tokio::select! {
+            done = told => done.unwrap_or_else(|_| Err(TaskError::other("the shim is ending"))),
+            error = self.shared.engine.silence() => Err(error),
+        }
     }
 
     /// The process that a request is about.
@@ -90,14 +115,16 @@ impl containerd_shim::Task for TaskService {
         if let Some(entry) = self.unknown.lock().unwrap_or_else(PoisonError::into_inner).take() {
             entry.end();
         }
-        let pid = self.shared.create(&self.namespace, request).await?;
+        let shared = self.shared.clone();
+        let pid = self.finish(async move { shared.create(request).await }).await?;
         Ok(CreateTaskResponse { pid, ..Default::default() })
     }
 
     async fn start(&self, _: &TtrpcContext, request: StartRequest) -> TtrpcResult<StartResponse> {
         debug!("start {} {}", request.id, request.exec_id);
         self.activity.note();
-        let pid = self.shared.start(&request.id, &request.exec_id).await?;
+        let shared = self.shared.clone();
+        let pid = self.finish(async move { shared.start(&request.id, &request.exec_id).await }).await?;
         Ok(StartResponse { pid, ..Default::default() })
     }
 
@@ -109,8 +136,9 @@ impl containerd_shim::Task for TaskService {
 
     async fn delete(&self, _: &TtrpcContext, request: DeleteRequest) -> TtrpcResult<DeleteResponse> {
         debug!("delete {} {}", request.id, request.exec_id);
-        drop(self.shared.creating.write().await);
-        let (pid, status) = self.shared.delete(&request.id, &request.exec_id).await?;
+        let shared = self.shared.clone();
+        let deleted = self.finish(async move { shared.delete(&request.id, &request.exec_id).await });
+        let (pid, status) = deleted.await?;
         let mut response = DeleteResponse::new();
         response.set_pid(pid);
         response.set_exit_status(status.code);
@@ -185,33 +213,38 @@ impl containerd_shim::Task for TaskService {
     }
 
     async fn shutdown(&self, _: &TtrpcContext, request: ShutdownRequest) -> TtrpcResult<Empty> {
-        let _none_creating = self.shared.creating.write().await;
-        if self.shared.tasks.is_empty() || request.now {
-            info!("shutdown");
-            self.exit.signal();
-        }
+        let (shared, exit) = (self.shared.clone(), self.exit.clone());
+        let shut_down = async move {
+            let leaves = shared.shut_down(&request.id).await || request.now;
+            Ok(leaves.then(|| Leave(exit)))
+        };
+        let _leave = self.finish(shut_down).await?;
         Ok(Empty::new())
     }
 
     async fn exec(&self, _: &TtrpcContext, request: ExecProcessRequest) -> TtrpcResult<Empty> {
         debug!("exec {} {}", request.id, request.exec_id);
         self.activity.note();
-        self.shared.exec(request).await?;
+        let shared = self.shared.clone();
+        self.finish(async move { shared.exec(request).await }).await?;
         Ok(Empty::new())
     }
 
     async fn pause(&self, _: &TtrpcContext, request: PauseRequest) -> TtrpcResult<Empty> {
-        self.shared.pause(&request.id).await?;
+        let shared = self.shared.clone();
+        self.finish(async move { shared.pause(&request.id).await }).await?;
         Ok(Empty::new())
     }
 
     async fn resume(&self, _: &TtrpcContext, request: ResumeRequest) -> TtrpcResult<Empty> {
-        self.shared.resume(&request.id).await?;
+        let shared = self.shared.clone();
+        self.finish(async move { shared.resume(&request.id).await }).await?;
         Ok(Empty::new())
     }
 
     async fn update(&self, _: &TtrpcContext, request: UpdateTaskRequest) -> TtrpcResult<Empty> {
-        self.shared.update(request).await?;
+        let shared = self.shared.clone();
+        self.finish(async move { shared.update(request).await }).await?;
         Ok(Empty::new())
     }
 

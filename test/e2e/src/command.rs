@@ -76,6 +76,12 @@ impl Command {
         self
     }
 
+    /// Lets another program start it, whose words come before its own.
+    pub fn through<T: Into<String>>(mut self, words: impl IntoIterator<Item = T>) -> Self {
+        self.words.splice(0..0, words.into_iter().map(Into::into));
+        self
+    }
+
     /// What the program finds on standard input, which is empty otherwise.
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Some(bytes.into());

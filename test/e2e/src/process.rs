@@ -66,9 +66,20 @@ impl Process {
 
     /// Sends SIGKILL; one that has ended meanwhile is no failure.
     pub fn kill(&self) {
+        self.signal(Signal::SIGKILL);
+    }
+
+    /// Sends a signal; one that has ended meanwhile is no failure.
+    pub fn signal(&self, signal: Signal) {
         if self.lives() {
-            let _ = nix::sys::signal::kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+            let _ = nix::sys::signal::kill(Pid::from_raw(self.pid), signal);
         }
+    }
+
+    /// Stops it until the result is dropped.
+    pub fn stop(&self) -> Stopped<'_> {
+        self.signal(Signal::SIGSTOP);
+        Stopped(self)
     }
 
     /// `/proc/PID/FILE`.
@@ -116,6 +127,15 @@ impl Process {
     /// Which of its namespaces, such as `net:[4026531840]`.
     pub fn namespace(&self, kind: &str) -> io::Result<String> {
         fs::read_link(self.file(&format!("ns/{kind}"))).map(|target| target.display().to_string())
+    }
+}
+
+/// A process that does nothing.
+pub struct Stopped<'a>(&'a Process);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        self.0.signal(Signal::SIGCONT);
     }
 }
 

@@ -112,7 +112,13 @@ impl Bundle {
     /// Starts the shim, without a task yet.
     #[track_caller]
     pub fn start(self) -> Shim {
-        let started = self.shim_command("start").run();
+        self.start_with(|command| command)
+    }
+
+    /// As [`Bundle::start`], with a change of the command.
+    #[track_caller]
+    pub fn start_with(self, change: impl FnOnce(Command) -> Command) -> Shim {
+        let started = change(self.shim_command("start")).run();
         let reply: Value = serde_json::from_str(&started.stdout).unwrap_or_else(|_| panic!("no address\n{started}"));
         // Version 2 is the one that every containerd takes; both serve it.
         let version = if self.kind == Kind::Runc { 3 } else { 2 };

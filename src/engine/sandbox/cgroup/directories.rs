@@ -3,16 +3,12 @@
 
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
-use nix::{
-    errno::Errno,
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use super::kill::kill_all;
 
 /// How long processes may take to die of SIGKILL before their cgroup is given up. Only those in uninterruptible sleep
 /// take any time at all.
@@ -54,6 +50,41 @@ pub fn mounted() -> io::Result<Vec<Hierarchy>> {
         }
     }
     Ok(mounted)
+}
+
+/// The hierarchies as they are mounted, to be asked more than once: the table of mounts grows with the containers.
+pub struct Mounted {
+    hierarchies: Vec<Hierarchy>,
+}
+
+impl Mounted {
+    /// As they are now.
+    pub fn read() -> io::Result<Self> {
+        Ok(Self { hierarchies: hierarchies(&fs::read_to_string("/proc/self/mountinfo")?) })
+    }
+
+    /// Where a process with this `/proc/PID/cgroup` is in the hierarchy that has `controller`, or cgroup v2 for an empty
+    /// name.
+    pub fn directory_with(&self, membership: &str, controller: &str) -> Option<PathBuf> {
+        let mut found = memberships(membership).filter(|(names, _)| names.split(',').any(|name| name == controller));
+        found.find_map(|(names, path)| directory(&self.hierarchies, names, path))
+    }
+
+    /// Whether `directory` is the top of a hierarchy as it is mounted.
+    pub fn is_top(&self, directory: &Path) -> bool {
+        self.hierarchies.iter().any(|hierarchy| hierarchy.mount_point == directory)
+    }
+
+    /// The first of `directories` that is not one that process `pid` is in, or that this process is in as well; `None`
+    /// where all of them are the other's own.
+    pub fn foreign<'a>(&self, pid: i32, directories: &'a [PathBuf]) -> io::Result<Option<&'a PathBuf>> {
+        let of = |membership: &str| -> Vec<PathBuf> {
+            memberships(membership).filter_map(|(names, path)| directory(&self.hierarchies, names, path)).collect()
+        };
+        let theirs = of(&fs::read_to_string(format!("/proc/{pid}/cgroup"))?);
+        let ours = of(&own_membership()?);
+        Ok(directories.iter().find(|one| !theirs.contains(one) || ours.contains(one) || self.is_top(one)))
+    }
 }
 
 /// The directory of process `pid` on cgroup v2, if that is mounted.
@@ -132,19 +163,30 @@ pub fn join(pid: i32) -> io::Result<()> {
     joined
 }
 
+/// Where this process is in every hierarchy.
+pub fn own_directories() -> io::Result<Vec<PathBuf>> {
+    let hierarchies = hierarchies(&fs::read_to_string("/proc/self/mountinfo")?);
+    let own = own_membership()?;
+    Ok(memberships(&own).filter_map(|(names, path)| directory(&hierarchies, names, path)).collect())
+}
+
 /// This process's own `/proc/self/cgroup`.
 pub fn own_membership() -> io::Result<String> {
     fs::read_to_string("/proc/self/cgroup")
 }
 
-fn memberships(text: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
+/// The lines of a `/proc/PID/cgroup`: controllers and path.
+pub fn memberships(text: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
     text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'))
 }
 
-fn directory(hierarchies: &[Hierarchy], controllers: &str, path: &str) -> Option<PathBuf> {
+/// Where a process is that is in `path` of the hierarchy of `controllers`.
+pub fn directory(hierarchies: &[Hierarchy], controllers: &str, path: &str) -> Option<PathBuf> {
     let hierarchy = hierarchies.iter().find(|hierarchy| same_controllers(&hierarchy.controllers, controllers))?;
     let below = Path::new(path).strip_prefix(&hierarchy.root).ok()?;
-    Some(hierarchy.mount_point.join(below))
+    // Outside of this process's cgroup namespace the kernel names a cgroup by `..`, which is not below the mount.
+    let stays = below.components().all(|part| matches!(part, Component::Normal(_)));
+    stays.then(|| hierarchy.mount_point.join(below))
 }
 
 /// Whether two lists name the same controllers; mount options have them in another order and among other options.
@@ -154,7 +196,7 @@ fn same_controllers(options: &str, controllers: &str) -> bool {
 }
 
 /// The cgroup mounts in a mountinfo file (proc_pid_mountinfo(5)).
-fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
+pub fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
     let parse = |line: &str| {
         let (left, right) = line.split_once(" - ")?;
         let (mut left, mut right) = (left.split(' ').skip(3), right.split(' '));
@@ -202,25 +244,11 @@ pub fn remove(directories: &[PathBuf]) -> io::Result<()> {
                     format!("cannot remove cgroup {}: {error}", directory.display()),
                 ));
             }
-            kill_all(directory);
+            kill_all(directories);
             thread::sleep(Duration::from_millis(1));
         }
     }
     Ok(())
-}
-
-/// Sends SIGKILL to every process of the cgroup and of those below.
-pub fn kill_all(directory: &Path) {
-    for child in children(directory) {
-        kill_all(&child);
-    }
-    let procs = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-    for pid in procs.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0) {
-        match kill(Pid::from_raw(pid), Signal::SIGKILL) {
-            Ok(()) | Err(Errno::ESRCH) => {}
-            Err(errno) => log::warn!("cannot kill process {pid} of {}: {errno}", directory.display()),
-        }
-    }
 }
 
 fn remove_tree(directory: &Path) -> io::Result<()> {
@@ -236,7 +264,8 @@ fn remove_tree(directory: &Path) -> io::Result<()> {
     }
 }
 
-fn children(directory: &Path) -> Vec<PathBuf> {
+/// The cgroups in this one.
+pub fn children(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     entries
         .flatten()

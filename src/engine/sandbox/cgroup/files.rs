@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources, LinuxThrottleDevice};
 
 /// A file to write.
@@ -27,9 +27,15 @@ pub fn is_v2(directories: &[PathBuf]) -> bool {
 /// # Errors
 /// Names the file and the value.
 pub fn write(directories: &[PathBuf], file: &str, value: &str) -> Result<()> {
+    ensure!(is_file_name(file), "{file:?} is no file of the container's cgroup");
     let path = directories.iter().map(|directory| directory.join(file)).find(|path| path.exists());
     let path = path.with_context(|| format!("the container's cgroup has no {file} to set to {value}"))?;
     fs::write(&path, value).with_context(|| format!("cannot write {value} to {}", path.display()))
+}
+
+/// Whether this names a file of a directory itself: names are among what a spec says (`unified`, page sizes).
+pub fn is_file_name(file: &str) -> bool {
+    !file.is_empty() && !file.contains(['/', '\0']) && file != "." && file != ".."
 }
 
 /// What to write, in an order in which the kernel takes it. Resources that are not mentioned are left alone, and so is
@@ -203,6 +209,16 @@ fn throttle(device: &LinuxThrottleDevice, key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_files_of_the_cgroup_itself_are_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let own = directory.path().join("own");
+        fs::create_dir(&own).unwrap();
+        fs::write(directory.path().join("cgroup.procs"), "").unwrap();
+        let error = write(&[own], "../cgroup.procs", "1").unwrap_err().to_string();
+        assert_eq!(error, "\"../cgroup.procs\" is no file of the container's cgroup");
+    }
 
     fn changed(json: &str, v2: bool, present: &[(&str, &str)]) -> Vec<String> {
         let resources: LinuxResources = serde_json::from_str(json).unwrap();

@@ -3,12 +3,18 @@
 mod birth;
 mod directories;
 pub mod files;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
+mod kill;
 pub mod mount;
 mod place;
 pub mod resources;
 pub mod systemd;
 mod v1;
+mod workers;
 
 pub use birth::{Birth, may_arrive_later};
-pub use directories::{directories_of, join, join_the_rest, own_membership, remove, wait_for_helpers};
+pub use directories::{Mounted, directories_of, join, join_the_rest, own_membership, remove, wait_for_helpers};
+pub use kill::{kill_all, thaw};
 pub use place::Place;
+pub use workers::WorkersCgroup;

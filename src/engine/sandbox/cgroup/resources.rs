@@ -102,7 +102,8 @@ pub fn apply(left: &Left, cgroups: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-fn is_v2() -> bool {
+/// Whether this node has cgroup v2 alone.
+pub fn is_v2() -> bool {
     Path::new(ROOT).join("cgroup.controllers").exists()
 }
 

@@ -102,7 +102,7 @@ fn scope(directory: &Path) -> Option<&str> {
 }
 
 /// A set such as `0-2,7` as bits, the lowest first, eight a byte.
-fn mask(set: &str) -> Result<Vec<u8>> {
+pub fn mask(set: &str) -> Result<Vec<u8>> {
     let mut mask = Vec::new();
     for part in set.trim().split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

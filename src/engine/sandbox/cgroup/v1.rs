@@ -7,10 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxMemory, LinuxNetwork, LinuxResources};
 
-use super::files::{Change, changes};
+use super::files::{Change, changes, is_file_name};
 
 /// Rules that come after the spec's, as in runc: whoever may make a node may make any, and the devices that every container
 /// has are open: null, zero, full, random, urandom, tty, console, ptmx, pts and tun.
@@ -51,6 +51,7 @@ pub fn set(groups: &[Group<'_>], resources: &LinuxResources) -> Result<()> {
     all.extend(resources.memory().iter().flat_map(memory));
     all.extend(resources.network().iter().flat_map(network));
     for Change { file, value } in all {
+        ensure!(is_file_name(&file), "{file:?} is no file of the container's cgroup");
         let controller = controller_of(&file);
         let path = directory(controller)
             .with_context(|| format!("cannot set {file} to {value}: controller {controller} is not mounted"))?
@@ -64,7 +65,7 @@ pub fn set(groups: &[Group<'_>], resources: &LinuxResources) -> Result<()> {
 }
 
 /// The hierarchy that a file belongs to, by its name.
-fn controller_of(file: &str) -> &str {
+pub fn controller_of(file: &str) -> &str {
     file.split('.').next().unwrap_or(file)
 }
 

@@ -4,18 +4,16 @@
 //! libcontainer sets this for the root only, and all mounts follow it. Each one's own is set here, when the container
 //! is made and has not been started.
 
-use std::fs::File;
-
 use anyhow::{Context, Result};
-use nix::{
-    mount::{MsFlags, mount},
-    sched::{CloneFlags, setns},
-};
+use nix::mount::{MsFlags, mount};
 use oci_spec::runtime::Spec;
+use wasmedge_shim_protocol::Pidfd;
 
-/// Where a mount asks for a tie to the node, gives each mount of the container with the init `pid` the propagation that
-/// it names. This process ends up in the container's mount namespace.
-pub fn set(spec: &Spec, pid: i32) -> Result<()> {
+use crate::sandbox::child;
+
+/// Where a mount asks for a tie to the node, gives each mount of the container with the init behind `pidfd` the propagation
+/// that it names.
+pub fn set(spec: &Spec, pidfd: &Pidfd) -> Result<()> {
     let mounts: Vec<_> = spec
         .mounts()
         .iter()
@@ -27,13 +25,13 @@ pub fn set(spec: &Spec, pid: i32) -> Result<()> {
     if !mounts.iter().any(|(_, flags)| flags.intersects(MsFlags::MS_SHARED | MsFlags::MS_SLAVE)) {
         return Ok(());
     }
-    let namespace = File::open(format!("/proc/{pid}/ns/mnt")).context("cannot open the container's mount namespace")?;
-    setns(&namespace, CloneFlags::CLONE_NEWNS).context("cannot enter the container's mount namespace")?;
-    for (destination, flags) in mounts {
-        mount(None::<&str>, &destination, None::<&str>, flags, None::<&str>)
-            .with_context(|| format!("cannot set the propagation of {}", destination.display()))?;
-    }
-    Ok(())
+    child::in_mounts_of(pidfd, || {
+        for (destination, flags) in &mounts {
+            mount(None::<&str>, destination, None::<&str>, *flags, None::<&str>)
+                .with_context(|| format!("cannot set the propagation of {}", destination.display()))?;
+        }
+        Ok(())
+    })
 }
 
 /// What a mount option says of propagation.

@@ -3,7 +3,10 @@
 use std::{
     fs::{self, File},
     io,
-    os::fd::OwnedFd,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::{Component, Path, PathBuf},
 };
 
@@ -16,7 +19,7 @@ use nix::{
 use wasmedge_shim_protocol::RootfsMount;
 
 use super::{
-    detached::DetachedMount,
+    detached::{self, DetachedMount},
     options::{self, MountOptions},
 };
 use crate::sandbox::{namespaces, userns};
@@ -64,7 +67,8 @@ pub fn unmount(bundle: &Path) -> io::Result<()> {
     }
 }
 
-fn target_below(root: &Path, target: &str) -> Result<PathBuf> {
+/// Where a mount of the root filesystem at `root` goes.
+pub fn target_below(root: &Path, target: &str) -> Result<PathBuf> {
     let relative = Path::new(target.trim_start_matches('/'));
     ensure!(
         relative.components().all(|component| matches!(component, Component::Normal(_) | Component::CurDir)),
@@ -90,9 +94,10 @@ fn mount_one(one: &RootfsMount, target: &Path) -> Result<()> {
     let fstype = (!one.fstype.is_empty()).then_some(one.fstype.as_str());
     let data = (!options.data.is_empty()).then_some(options.data.as_str());
     mount(Some(one.source.as_str()), target, fstype, options.flags, data)?;
-    // A bind mount takes the other flags from its source, until it is remounted.
-    if options.flags.contains(MsFlags::MS_BIND) && options.flags.contains(MsFlags::MS_RDONLY) {
-        mount(None::<&str>, target, None::<&str>, options.flags | MsFlags::MS_REMOUNT, None::<&str>)?;
+    // A bind mount takes the other flags from its source, until it is given its own.
+    if options.flags.contains(MsFlags::MS_BIND) {
+        let mounted = File::options().read(true).custom_flags(libc::O_PATH).open(target)?;
+        detached::add_flags(mounted.as_fd(), options.flags)?;
     }
     Ok(())
 }
@@ -103,6 +108,7 @@ fn mount_mapped(one: &RootfsMount, target: &Path, options: &MountOptions, namesp
     if one.fstype != "overlay" {
         let copy = DetachedMount::copy(Path::new(&one.source), options.flags.contains(MsFlags::MS_REC))?;
         copy.map_ids(namespace, false).context("its filesystem cannot be mapped")?;
+        copy.add_flags(options.flags)?;
         return copy.attach(target).map_err(Into::into);
     }
     // In a mount namespace of its own, so that the mapped layers are at no place of the node, not even after a crash.
@@ -168,7 +174,8 @@ fn shorten_overlay(data: &str) -> Result<String> {
         .join(","))
 }
 
-fn common_parent(paths: &[&Path]) -> Option<PathBuf> {
+/// The directory that all of `paths` are below; `None` where that is the root directory.
+pub fn common_parent(paths: &[&Path]) -> Option<PathBuf> {
     let mut parent = paths.first()?.parent()?.to_owned();
     while !paths.iter().all(|path| path.starts_with(&parent)) {
         parent = parent.parent()?.to_owned();
@@ -208,5 +215,39 @@ mod tests {
         unmount(bundle.path()).unwrap();
         fs::create_dir(bundle.path().join("rootfs")).unwrap();
         unmount(bundle.path()).unwrap();
+    }
+
+    /// Regression test for C17: a mapped root that is no overlay, and one that is mounted by bind, lost its flags.
+    #[test]
+    fn a_root_by_bind_has_the_flags_that_it_is_given() {
+        let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        // Only this thread: nothing of it is left.
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        mount(Some("tmpfs"), source.path(), Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+        for (mappings, options) in [
+            (&["uidmap=0:1000:10", "gidmap=0:1000:10"][..], &["bind", "ro", "nosuid", "nodev"][..]),
+            (&[], &["bind", "ro", "nosuid", "nodev"]),
+            (&[], &["rbind", "rw", "nosuid", "nodev"]),
+        ] {
+            let words = options.iter().chain(mappings).map(ToString::to_string).collect();
+            let one = RootfsMount {
+                fstype: "bind".into(),
+                source: source.path().display().to_string(),
+                target: String::new(),
+                options: words,
+            };
+            mount_one(&one, target.path()).unwrap();
+            let flags = nix::sys::statvfs::statvfs(target.path()).unwrap().flags();
+            umount2(target.path(), MntFlags::MNT_DETACH).unwrap();
+            use nix::sys::statvfs::FsFlags;
+            assert!(flags.contains(FsFlags::ST_NOSUID | FsFlags::ST_NODEV), "{options:?} {mappings:?}: {flags:?}");
+            assert_eq!(
+                flags.contains(FsFlags::ST_RDONLY),
+                options.contains(&"ro"),
+                "{options:?} {mappings:?}: {flags:?}"
+            );
+        }
+        umount2(source.path(), MntFlags::MNT_DETACH).unwrap();
     }
 }

@@ -4,7 +4,7 @@ use std::{
     fs,
     path::Path,
     thread,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use e2e::{
@@ -23,6 +23,8 @@ for_kinds! {
     a_shim_killed_after_the_start_is_cleaned_up_after;
     a_shim_killed_while_an_exec_runs_is_cleaned_up_after;
     a_shim_killed_after_the_end_is_cleaned_up_after;
+    a_shim_killed_while_its_task_is_paused_is_cleaned_up_after;
+    a_shim_and_a_host_killed_while_the_task_is_paused_are_cleaned_up_after: Wasm Linux;
     a_host_killed_after_the_create_leaves_a_task_that_can_be_deleted: Wasm Linux;
     a_host_killed_after_the_start_leaves_a_task_that_can_be_deleted: Wasm Linux;
     a_host_killed_while_an_exec_runs_leaves_a_task_that_can_be_deleted: Wasm Linux;
@@ -91,6 +93,24 @@ fn a_shim_killed_after_the_end_is_cleaned_up_after(scene: &Scene, kind: Kind) {
     shim.kill(9).unwrap();
     shim.wait().unwrap();
     kill(kind, &shim, &[pid]);
+}
+
+/// Regression test for C8b: a frozen process does not die of SIGKILL, and the deletion never came to its end.
+fn a_shim_killed_while_its_task_is_paused_is_cleaned_up_after(scene: &Scene, kind: Kind) {
+    let (shim, pid, exec) = with_exec(scene, kind);
+    shim.pause().unwrap();
+    let begin = Instant::now();
+    kill(kind, &shim, &[pid, exec]);
+    assert!(begin.elapsed() < e2e::patient(Duration::from_secs(5)), "it took {:?}", begin.elapsed());
+}
+
+fn a_shim_and_a_host_killed_while_the_task_is_paused_are_cleaned_up_after(scene: &Scene, kind: Kind) {
+    let (shim, pid, exec) = with_exec(scene, kind);
+    shim.pause().unwrap();
+    engine::kill_hosts();
+    let begin = Instant::now();
+    kill(kind, &shim, &[pid, exec]);
+    assert!(begin.elapsed() < e2e::patient(Duration::from_secs(5)), "it took {:?}", begin.elapsed());
 }
 
 /// Ends the task and deletes it; its exit code may be unknown.

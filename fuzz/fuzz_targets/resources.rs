@@ -1,0 +1,4 @@
+//! Resources of a container.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wasmedge_engine::fuzz::resources(data));

@@ -1,0 +1,4 @@
+//! Sections of modules, from bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wasmedge_engine::fuzz::sections(data));

@@ -1,0 +1,82 @@
+//! The first stage of a creation: the request is read and judged. Nothing of the container is there yet, and nothing of its
+//! image is looked at.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use oci_spec::runtime::{Hook, Process, Spec};
+use serde_json::Value;
+use wasmedge_shim_protocol::{Aot, Create};
+
+use super::{check, hooks, native_code, settings, translate};
+use crate::{guest::Settings, wasm::Limits};
+
+/// What is wanted of a container.
+pub struct Plan {
+    /// containerd's spec, with what is unsaid in it said.
+    pub spec: Spec,
+    /// Where its root filesystem will be, on the node.
+    pub root: PathBuf,
+    /// How its modules get native code.
+    pub aot: Aot,
+    /// What its modules have of the engine's abilities.
+    pub settings: Settings,
+    /// Bounds for its modules.
+    pub limits: Limits,
+    /// The node's number of its user.
+    pub owner: u32,
+    /// Whether there are hooks to run after its start or its end.
+    pub late_hooks: bool,
+    /// Hooks that the init runs itself, and the state that they are told.
+    pub start_hooks: Option<(Vec<Hook>, Value)>,
+}
+
+impl Plan {
+    /// Reads the bundle that `request` names.
+    ///
+    /// # Errors
+    /// Names the file, or what in it is not understood or not allowed.
+    pub fn read(request: &Create) -> Result<Self> {
+        let config = request.bundle.join("config.json");
+        let mut spec = load(&config)?;
+        check::clean_cgroup_path(&mut spec, request.options.systemd_cgroup);
+        check::spec(&spec, request.options.systemd_cgroup)?;
+        let late_hooks = spec.hooks().as_ref().is_some_and(hooks::late);
+        translate::absolute_root(&mut spec, &request.bundle);
+        translate::spell_out(&mut spec);
+        let root = spec.root().as_ref().with_context(|| format!("{}: the spec has no root", config.display()))?;
+        let root = root.path().clone();
+        let annotations = spec.annotations().as_ref();
+        Ok(Self {
+            aot: native_code::wanted(&request.options.aot, annotations)?,
+            settings: settings::wanted(&request.options, annotations)?,
+            limits: translate::limits(&spec),
+            // Of the spec as it came: its mappings go where its user namespace is made.
+            owner: translate::user_on_the_node(&spec),
+            late_hooks,
+            start_hooks: hooks::take_start_container(&mut spec, &request.key, &request.bundle),
+            root,
+            spec,
+        })
+    }
+}
+
+/// A spec in a file.
+///
+/// # Errors
+/// Names the file.
+pub fn load(path: &Path) -> Result<Spec> {
+    let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is not an OCI runtime spec", path.display()))
+}
+
+/// The process that a spec describes.
+///
+/// # Errors
+/// Where it has none.
+pub fn process_of(spec: &Spec) -> Result<&Process> {
+    spec.process().as_ref().context("the spec has no process")
+}
