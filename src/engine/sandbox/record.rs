@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use wasmedge_shim_protocol::Aot;
 
-use super::state::Init;
+use super::process::Init;
 use crate::{aot::Layers, guest::Settings};
 
 /// Version of what this program writes. It grows when a field changes its meaning.
