@@ -14,6 +14,7 @@ mod deletions;
 mod event_loop;
 mod fork;
 mod job;
+mod left;
 mod listener;
 mod newborns;
 mod programs;

@@ -11,30 +11,8 @@ use nix::{
 };
 use wasmedge_shim_protocol::ContainerKey;
 
-use super::{job::Job, state::Host};
+use super::{job::Job, left::Left, state::Host};
 use crate::sandbox::Init;
-
-/// Processes that a dead worker has left in a container's cgroups.
-struct Left {
-    key: ContainerKey,
-    /// The `/proc/PID/cgroup` of the container's init.
-    cgroups: String,
-    /// When the worker was made and when it died, in clock ticks since boot.
-    time: (u64, u64),
-}
-
-/// What is to be looked for.
-#[derive(Default)]
-pub struct Strays {
-    left: Vec<Left>,
-}
-
-impl Strays {
-    /// Notes that a worker that was made at `started` and has died by `died` may have left a process in these cgroups.
-    pub fn expect(&mut self, key: ContainerKey, cgroups: String, started: u64, died: u64) {
-        self.left.push(Left { key, cgroups, time: (started, died) });
-    }
-}
 
 impl Host {
     /// Ends what dead workers have left in containers, as far as it is certain to be theirs.
