@@ -13,6 +13,10 @@ const NAME: &str = "wasmedge-compilers";
 /// The time in which the bound on processors is kept, in microseconds.
 const PERIOD: u64 = 100_000;
 
+/// Their weight against other cgroups', of which each has 100 (1024 on cgroup v1): little, but not so little that on a busy node
+/// those who wait for native code wait for ever.
+const WEIGHT: u64 = 10;
+
 /// Bounds of all compilers together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -74,16 +78,11 @@ impl Place {
             let path = self.directory.join(name);
             fs::write(&path, value).map_err(|error| named(&path, &error))
         };
-        // The kernel has it since 5.15; weights are the next best.
-        let idle = || drop(set("cpu.idle", "1".to_owned()));
         let quota = bounds.processors * PERIOD;
         let Some(controllers) = &self.controllers else {
             set("memory.max", bounds.memory.to_string())?;
             set("cpu.max", format!("{quota} {PERIOD}"))?;
-            // An idle group's weight cannot be set, and is lower than any.
-            drop(set("cpu.weight", "1".to_owned()));
-            idle();
-            return Ok(());
+            return set("cpu.weight", WEIGHT.to_string());
         };
         for controller in controllers.split(',') {
             match controller {
@@ -91,8 +90,7 @@ impl Place {
                 "cpu" => {
                     set("cpu.cfs_period_us", PERIOD.to_string())?;
                     set("cpu.cfs_quota_us", quota.to_string())?;
-                    drop(set("cpu.shares", "2".to_owned()));
-                    idle();
+                    set("cpu.shares", (WEIGHT * 1024 / 100).to_string())?;
                 }
                 _ => {}
             }

@@ -14,9 +14,9 @@ use super::{
     cgroup, check, home,
     lookup::Missing,
     mounts::{options, rootfs},
-    native_code,
+    native_code, process,
     record::{self, Record},
-    settings, state, translate,
+    settings, translate,
 };
 use crate::{aot, guest::Preopen};
 
@@ -175,10 +175,10 @@ fn kept(record: &Record) {
 /// What the kernel says of processes and mounts. The name of a process may hold anything.
 pub fn proc_files(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let _ = state::start_time(&text);
+    let _ = process::start_time(&text);
     let time = 1 + text.len() as u64;
     let stat = format!("7 ({text}) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 {time} 1000 10 18446744073709551615");
-    assert_eq!(state::start_time(&stat), Some(time), "{stat:?}");
+    assert_eq!(process::start_time(&stat), Some(time), "{stat:?}");
     let (mountinfo, membership) = text.split_once("\n\n").unwrap_or((&text, "0::/a\n"));
     cgroup::fuzz::directories(mountinfo, membership);
     aot::fuzz::places(mountinfo, membership);

@@ -60,7 +60,7 @@ fn a_container_s_compiler_is_in_a_cell_of_its_own() {
     assert_eq!(compiler.status("CapPrm"), "0000000000000000");
     let open: Vec<String> = compiler.descriptors().into_iter().map(|(_, target)| target).collect();
     let harmless = |target: &String| {
-        target == "/dev/null" || target.starts_with("pipe:[") || target.starts_with("/memfd:native-code")
+        target.ends_with("/null") || target.starts_with("pipe:[") || target.starts_with("/memfd:native-code")
     };
     // Files of its own directory have paths without a mount of the node.
     assert!(open.iter().all(|target| harmless(target) || target.starts_with("/module.so")), "{open:?}");
