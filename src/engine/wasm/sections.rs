@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn all_memories_of_a_module_count() {
         let module = with_section(5, b"\x03\x00\x01\x01\x02\x03\x05\x81\x80\x80\x80\x80\x01\xff\xff\xff\xff\xff\x02");
-        assert_eq!(initial_memory(&module), (1 + 2 + 1 + (1 << 42)) * 65_536);
+        assert_eq!(initial_memory(&module), (1 + 2 + 1 + (1 << 35)) * 65_536);
         assert!(has_64_bit_memory(&module));
         assert!(!has_64_bit_memory(&with_section(5, b"\x02\x00\x01\x00\x01")));
     }
