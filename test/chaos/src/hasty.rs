@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use containerd_shim_protos::{
-    api::{CreateTaskRequest, PauseRequest, StartRequest},
+    api::{CreateTaskRequest, DeleteRequest, KillRequest, PauseRequest, StartRequest},
     ttrpc::context::{Context, with_duration},
 };
 use e2e::shim::{Shim, Streams};
@@ -19,8 +19,8 @@ impl Hasty {
     /// By a measure.
     pub fn new(measure: u64) -> Self {
         // Short times meet a verb in its middle, long ones its end.
-        let limit = [5, 30, 150, 500][usize::try_from(measure / 4 % 4).unwrap_or(0)];
-        Self { verb: measure % 4, time: Duration::from_millis(1 + measure / 16 % limit) }
+        let limit = [5, 30, 150, 500][usize::try_from(measure / 6 % 4).unwrap_or(0)];
+        Self { verb: measure % 6, time: Duration::from_millis(1 + measure / 24 % limit) }
     }
 
     fn context(&mut self, verb: u64) -> Option<Context> {
@@ -56,6 +56,21 @@ impl Hasty {
     pub fn pause(&mut self, shim: &Shim) {
         if let Some(context) = self.context(3) {
             let _ = shim.client.pause(context, &PauseRequest { id: shim.id().into(), ..Default::default() });
+        }
+    }
+
+    /// `Kill`.
+    pub fn kill(&mut self, shim: &Shim) {
+        if let Some(context) = self.context(4) {
+            let request = KillRequest { id: shim.id().into(), signal: 9, ..Default::default() };
+            let _ = shim.client.kill(context, &request);
+        }
+    }
+
+    /// `Delete`.
+    pub fn delete(&mut self, shim: &Shim) {
+        if let Some(context) = self.context(5) {
+            let _ = shim.client.delete(context, &DeleteRequest { id: shim.id().into(), ..Default::default() });
         }
     }
 }

@@ -35,6 +35,8 @@ pub struct Lifecycle<'a> {
     pub stage: &'a Stage,
     /// What is not as it should be.
     pub findings: Vec<String>,
+    /// How many verbs were refused, as was to be expected.
+    refused: u64,
     watch: Watch,
 }
 
@@ -53,9 +55,22 @@ pub struct Member {
     terminal: Option<File>,
 }
 
-/// Plays a plan to its end: whether the fault found its victim, and what is wrong.
-pub fn play(stage: &Stage, plan: &Plan) -> (bool, Vec<String>) {
-    let mut lifecycle = Lifecycle { plan, stage, findings: Vec::new(), watch: Watch::new() };
+/// What became of a lifecycle.
+#[derive(Default)]
+pub struct Played {
+    /// Whether the fault found its victim.
+    pub happened: bool,
+    /// Whether nothing happened to it, nor to all of them.
+    pub undisturbed: bool,
+    /// How many verbs were refused, as was to be expected.
+    pub refused: u64,
+    /// What is wrong.
+    pub findings: Vec<String>,
+}
+
+/// Plays a plan to its end.
+pub fn play(stage: &Stage, plan: &Plan) -> Played {
+    let mut lifecycle = Lifecycle { plan, stage, findings: Vec::new(), refused: 0, watch: Watch::new() };
     let mut members = Vec::new();
     for number in 0..plan.containers.len() {
         match stage.bundle(plan, number) {
@@ -72,7 +87,8 @@ pub fn play(stage: &Stage, plan: &Plan) -> (bool, Vec<String>) {
     for member in members {
         stage.remove(&member.id);
     }
-    (happened, lifecycle.findings)
+    let undisturbed = lifecycle.strict();
+    Played { happened, undisturbed, refused: lifecycle.refused, findings: lifecycle.findings }
 }
 
 impl Member {
@@ -116,6 +132,8 @@ impl Lifecycle<'_> {
             Err((code, message)) => {
                 if self.strict() {
                     self.findings.push(format!("{what}: {code:?}: {message}"));
+                } else {
+                    self.refused += 1;
                 }
                 None
             }
@@ -158,7 +176,7 @@ impl Lifecycle<'_> {
     }
 
     /// The caller that goes away, if this is what happens, to this container.
-    fn hasty(&self, number: usize) -> Option<Hasty> {
+    pub fn hasty(&self, number: usize) -> Option<Hasty> {
         let (measure, count) = (self.plan.measure, self.plan.containers.len() as u64);
         let hit = matches!(self.plan.fault, Some((Fault::Deadline, _))) && measure % count == number as u64;
         hit.then(|| Hasty::new(measure / count))

@@ -26,9 +26,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{Scene, leaks::Snapshot, within};
+use e2e::{Scene, leaks::Snapshot, process::Process, within};
 
 use bystanders::Bystanders;
+use lifecycle::Played;
 use plan::{Fault, Plan};
 use settings::Settings;
 use stage::Stage;
@@ -70,6 +71,7 @@ fn run(settings: &Settings, stage: &Stage, tally: &mut Tally) {
     let before = Snapshot::settled();
     let begin = Instant::now();
     let mut next = settings.first;
+    let (mut host, mut kills) = (faults::host(), 0);
     while next < settings.first + settings.lifecycles
         && settings.seconds.is_none_or(|seconds| begin.elapsed() < Duration::from_secs(seconds))
         && tally.bad() < ENOUGH
@@ -79,11 +81,20 @@ fn run(settings: &Settings, stage: &Stage, tally: &mut Tally) {
         batch(settings, stage, &(next..end).collect::<Vec<_>>(), &sum);
         *tally = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
         next = end;
+        tally.found(&host_changed(&mut host, &mut kills, tally));
         tally.found(&bystanders.check());
         compare(&before, &[], tally);
         tally.sample(faults::host().as_ref(), bystanders.long_lived().as_ref());
     }
     tally.found(&bystanders.end());
+}
+
+/// A host that was not killed must be the same as before: of all else it must not die.
+fn host_changed(host: &mut Option<Process>, kills: &mut u64, tally: &Tally) -> Vec<String> {
+    let (before, killed) = (host.take(), tally.faults(Fault::KillHost) > *kills);
+    (*host, *kills) = (faults::host(), tally.faults(Fault::KillHost));
+    let died = before.as_ref().filter(|before| !before.lives() && !killed);
+    died.map(|before| format!("the engine host {} died, and nobody had killed it", before.pid)).into_iter().collect()
 }
 
 /// Plays some lifecycles, several at a time.
@@ -95,9 +106,10 @@ fn batch(settings: &Settings, stage: &Stage, numbers: &[u64], tally: &Mutex<Tall
         {
             let plan = Plan::new(settings.seed, *number, settings.faults, spared(settings, *number));
             let played = catch_unwind(AssertUnwindSafe(|| lifecycle::play(stage, &plan)));
-            let (happened, findings) =
-                played.unwrap_or_else(|_| (true, vec!["the lifecycle panicked, see above".into()]));
-            tally.lock().unwrap_or_else(PoisonError::into_inner).add(&plan, happened, &findings);
+            let panicked =
+                || Played { findings: vec!["the lifecycle panicked, see above".into()], ..Played::default() };
+            let played = played.unwrap_or_else(|_| panicked());
+            tally.lock().unwrap_or_else(PoisonError::into_inner).add(&plan, &played);
         }
     };
     thread::scope(|scope| {

@@ -18,6 +18,7 @@ use e2e::{
 use crate::{
     calm::Watch,
     faults::shims,
+    hasty::Hasty,
     lifecycle::{Lifecycle, Member},
     plan::Fault,
 };
@@ -36,10 +37,10 @@ const LIMIT: Duration = Duration::from_secs(40);
 
 /// Ends a lifecycle, and notes what is not as it should be.
 pub fn end(lifecycle: &mut Lifecycle, members: &mut [Member]) {
-    for member in members.iter_mut() {
+    for (number, member) in members.iter_mut().enumerate() {
         let inits: Vec<_> = member.pid.iter().filter_map(|pid| Process::of(pid.cast_signed())).collect();
         if let Some(shim) = &member.shim {
-            end_task(lifecycle, shim);
+            end_task(lifecycle, shim, lifecycle.hasty(number));
         }
         member.inits = inits;
     }
@@ -77,7 +78,7 @@ fn is_dead(lifecycle: &Lifecycle, shim: &Shim) -> bool {
     killed && shim.state().is_err_and(|(code, _)| code == Code::UNKNOWN)
 }
 
-fn end_task(lifecycle: &mut Lifecycle, shim: &Shim) {
+fn end_task(lifecycle: &mut Lifecycle, shim: &Shim, mut hasty: Option<Hasty>) {
     if is_dead(lifecycle, shim) {
         return;
     }
@@ -95,6 +96,9 @@ fn end_task(lifecycle: &mut Lifecycle, shim: &Shim) {
     if !state_is_true(status) && within(Duration::from_secs(5), || state_is_true(now()).then_some(())).is_none() {
         lifecycle.findings.push(format!("{id} has the status {status}, its process {pid} is {init:?}"));
     }
+    if let Some(hasty) = &mut hasty {
+        hasty.kill(shim);
+    }
     insist(lifecycle, &format!("Kill of {id}"), || known(settled(shim.kill(9))));
     if now() == PAUSED {
         insist(lifecycle, &format!("Resume of {id}"), || known(settled(shim.resume())));
@@ -108,6 +112,9 @@ fn end_task(lifecycle: &mut Lifecycle, shim: &Shim) {
         && !(code == ABORTED && lacks_memory)
     {
         lifecycle.findings.push(format!("{id} ended with {code} after {:?}", begin.elapsed()));
+    }
+    if let Some(hasty) = &mut hasty {
+        hasty.delete(shim);
     }
     insist(lifecycle, &format!("Delete of {id}"), || known(shim.delete()));
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs};
 use e2e::process::Process;
 
 use crate::{
+    lifecycle::Played,
     plan::{Fault, Plan},
     slopes::{Samples, Slope},
 };
@@ -23,6 +24,8 @@ struct Growth {
 #[derive(Default)]
 pub struct Tally {
     lifecycles: u64,
+    undisturbed: u64,
+    refused: u64,
     faults: BTreeMap<Fault, u64>,
     findings: u64,
     left: u64,
@@ -32,9 +35,12 @@ pub struct Tally {
 
 impl Tally {
     /// Counts a lifecycle.
-    pub fn add(&mut self, plan: &Plan, happened: bool, findings: &[String]) {
+    pub fn add(&mut self, plan: &Plan, played: &Played) {
+        let findings = &played.findings;
         self.lifecycles += 1;
-        if let Some((fault, _)) = plan.fault.filter(|_| happened) {
+        self.undisturbed += u64::from(played.undisturbed);
+        self.refused += played.refused;
+        if let Some((fault, _)) = plan.fault.filter(|_| played.happened) {
             *self.faults.entry(fault).or_default() += 1;
         }
         for finding in findings {
@@ -55,6 +61,11 @@ impl Tally {
     pub fn left(&mut self, differences: &[String]) {
         differences.iter().for_each(|what| println!("LEFT {what}\n  after {} lifecycles", self.lifecycles));
         self.left += differences.len() as u64;
+    }
+
+    /// How often a fault has happened.
+    pub fn faults(&self, fault: Fault) -> u64 {
+        self.faults.get(&fault).copied().unwrap_or(0)
     }
 
     /// How many findings there have been.
@@ -89,6 +100,7 @@ impl Tally {
                 .all(|(slope, bound)| slope.is_none_or(|slope| !slope.is_above(*bound)));
             told.push(format!("{who} memory {} kB/1000, descriptors {}/1000", text(memory), text(descriptors)));
         }
+        println!("{} lifecycles were undisturbed, {} verbs were refused by others", self.undisturbed, self.refused);
         println!(
             "{name}: {} lifecycles, {faults} faults ({}), {} in an unknown state, {} left behind; {}{}",
             self.lifecycles,
