@@ -8,6 +8,7 @@ use std::{
 
 static ACTIVE: AtomicU64 = AtomicU64::new(0);
 static BEGUN: AtomicU64 = AtomicU64::new(0);
+static TIGHT: AtomicU64 = AtomicU64::new(0);
 
 /// How long it takes until everybody has noticed the end of a fault: that a peer is dead, that there is room again.
 const NOTICED: Duration = Duration::from_millis(100);
@@ -22,6 +23,11 @@ pub fn disturb() -> Disturbance {
     Disturbance(())
 }
 
+/// Notes that a worker, whoever's it may be, has got too little memory: so has what it makes.
+pub fn tighten() {
+    TIGHT.fetch_add(1, SeqCst);
+}
+
 impl Drop for Disturbance {
     fn drop(&mut self) {
         sleep(NOTICED);
@@ -34,18 +40,24 @@ impl Drop for Disturbance {
 pub struct Watch {
     calm: bool,
     begun: u64,
+    tight: u64,
 }
 
 impl Watch {
     /// Begins to watch.
     pub fn new() -> Self {
         let begun = BEGUN.load(SeqCst);
-        Self { calm: ACTIVE.load(SeqCst) == 0, begun }
+        Self { calm: ACTIVE.load(SeqCst) == 0, begun, tight: TIGHT.load(SeqCst) }
     }
 
     /// Whether there has been no disturbance since then.
     pub fn undisturbed(self) -> bool {
         self.calm && BEGUN.load(SeqCst) == self.begun
+    }
+
+    /// Whether some worker may have had too little memory since then.
+    pub fn was_tight(self) -> bool {
+        TIGHT.load(SeqCst) != self.tight
     }
 }
 

@@ -120,6 +120,11 @@ impl Lifecycle<'_> {
         self.plan.fault.is_none() && self.watch.undisturbed()
     }
 
+    /// Whether its programs may have had too little memory.
+    pub fn lacks_memory(&self) -> bool {
+        matches!(self.plan.fault, Some((Fault::TightContainer, _))) || self.watch.was_tight()
+    }
+
     /// A verb: what it answers, if it succeeds.
     pub fn verb<T>(&mut self, what: &str, call: impl FnOnce() -> Result<T, Failure>) -> Option<T> {
         let begin = Instant::now();

@@ -29,8 +29,9 @@ const RUNNING: i32 = 2;
 const STOPPED: i32 = 3;
 const PAUSED: i32 = 4;
 
-/// The exit code after SIGABRT.
+/// Exit codes after SIGABRT and SIGSEGV, of which a program may die that gets no memory.
 const ABORTED: u32 = 134;
+const CRASHED: u32 = 139;
 
 /// How long anything may take while others are disturbed.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -103,13 +104,11 @@ fn end_task(lifecycle: &mut Lifecycle, shim: &Shim, mut hasty: Option<Hasty>) {
     if now() == PAUSED {
         insist(lifecycle, &format!("Resume of {id}"), || known(settled(shim.resume())));
     }
-    // A program may end itself when it gets no memory.
-    let lacks_memory = matches!(lifecycle.plan.fault, Some((Fault::TightContainer | Fault::TightWorker, _)));
     let begin = Instant::now();
     let code = insist(lifecycle, &format!("Wait for {id}"), || known(shim.wait()));
     if let Some(Some(code)) = code
         && ![0, 1, 137, 255].contains(&code)
-        && !(code == ABORTED && lacks_memory)
+        && !([ABORTED, CRASHED].contains(&code) && lifecycle.lacks_memory())
     {
         lifecycle.findings.push(format!("{id} ended with {code} after {:?}", begin.elapsed()));
     }

@@ -12,6 +12,7 @@ use e2e::{Command, command, process::Process, within};
 use nix::sys::signal::Signal;
 
 use super::processes;
+use crate::calm;
 
 /// Lets a process have `more` descriptors than it has, and no others.
 pub(super) fn few_descriptors(process: Option<Process>, more: u64, time: Duration) -> bool {
@@ -38,6 +39,7 @@ fn prlimit(process: &Process, limit: &str) -> Command {
 /// A worker that gets no more memory, or not much.
 pub(super) fn tight_worker(measure: u64) -> bool {
     let Some(worker) = within(Duration::from_millis(300), processes::worker) else { return false };
+    calm::tighten();
     let bytes = measure % 64 * 65_536;
     let limit = if measure & 64 == 0 { format!("--as={bytes}:") } else { format!("--data={bytes}:") };
     prlimit(&worker, &limit).finish().code == 0
