@@ -22,14 +22,8 @@ use wasm_smith::{Config, Module};
 use wasmedge_engine::fuzz::{interpreted, native};
 use wasmedge_shim_protocol::Optimization;
 
-const LEVELS: [Optimization; 6] = [
-    Optimization::O0,
-    Optimization::O1,
-    Optimization::O2,
-    Optimization::O3,
-    Optimization::Os,
-    Optimization::Oz,
-];
+const LEVELS: [Optimization; 6] =
+    [Optimization::O0, Optimization::O1, Optimization::O2, Optimization::O3, Optimization::Os, Optimization::Oz];
 
 /// Heads of loops and functions that a module may pass.
 const FUEL: u32 = 10_000;
@@ -65,7 +59,9 @@ fn main() -> ExitCode {
         for number in from..from + count {
             let module = make(number);
             if !look(&format!("module {number}"), &module, &directory, &mut tally) {
-                fs::create_dir_all(&keep).and_then(|()| fs::write(keep.join(format!("{number}.wasm")), &module)).unwrap();
+                fs::create_dir_all(&keep)
+                    .and_then(|()| fs::write(keep.join(format!("{number}.wasm")), &module))
+                    .unwrap();
             }
         }
     }

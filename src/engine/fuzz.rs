@@ -10,8 +10,11 @@ pub use crate::{
     wasm::observe::{interpreted, native},
 };
 
+/// Takes what is parsed.
+pub type Target = fn(&[u8]);
+
 /// The functions by the names of their targets.
-pub const TARGETS: [(&str, fn(&[u8])); 14] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("artifact", artifact),
     ("cache_entries", cache_entries),
     ("entrypoint", entrypoint),

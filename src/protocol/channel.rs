@@ -181,7 +181,7 @@ fn received_fds(header: &libc::msghdr) -> Vec<OwnedFd> {
         if (message.cmsg_level, message.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
             // SAFETY: takes an integer.
             let head = unsafe { libc::CMSG_LEN(0) } as usize;
-            let count = (message.cmsg_len as usize).saturating_sub(head) / size_of::<RawFd>();
+            let count = message.cmsg_len.saturating_sub(head) / size_of::<RawFd>();
             // SAFETY: the data of this kind of message are so many descriptors, which the kernel has just installed for us.
             let fd = |index| unsafe {
                 OwnedFd::from_raw_fd(libc::CMSG_DATA(next).cast::<RawFd>().add(index).read_unaligned())

@@ -131,7 +131,7 @@ impl Sandbox {
         let told = |error: io::Error| error.to_string();
         let bounds = |error: io::Error| format!("memory limit: {error}");
         let file = files::open_inside(path).map_err(told)?;
-        let inherited = memory::in_use().map_err(bounds)?;
+        let inherited = memory::in_use().map_err(memory::explain)?;
         memory::check_room(inherited, file.metadata().map_err(told)?.len())?;
         let bytes = files::read(&file, files::MAX_MODULE).map_err(told)?;
         let program = match &self.native {

@@ -14,7 +14,7 @@ use super::{
     cgroup::{self, Birth},
     console::ConsoleSocket,
     hooks,
-    init::{Born, Making},
+    making::{Born, Making},
     sibling,
 };
 use crate::guest::descriptors::{close_the_node_s, leave_the_log};

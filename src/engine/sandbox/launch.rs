@@ -33,7 +33,7 @@ use super::{
     by_hand::check_apparmor,
     cgroup::{self, Birth},
     hooks,
-    init::{Born, Making},
+    making::{Born, Making},
     sibling::{self, Sibling},
 };
 use crate::guest::{

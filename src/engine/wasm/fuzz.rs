@@ -67,7 +67,7 @@ impl Facts {
                         facts.memory = facts.memory.saturating_add(memory.initial.saturating_mul(65_536));
                     }
                 }
-                Payload::CodeSectionStart { size, .. } => facts.code = size.into(),
+                Payload::CodeSectionStart { unchecked_range: range, .. } => facts.code = range.end - range.start,
                 _ => {}
             }
         }

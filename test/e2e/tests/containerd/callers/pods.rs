@@ -60,6 +60,8 @@ fn a_shim_that_lost_its_connection_deletes_one_container_only() {
     let shim = engine::shims().into_iter().next().expect("the shim");
     break_connection(&shim);
     other.delete().unwrap();
+    // What was killed would take a moment to be gone.
+    thread::sleep(Duration::from_millis(500));
     assert!(Process::of(init.cast_signed()).is_some_and(|init| init.lives()));
     assert_eq!(one.state().unwrap(), (init, CREATED, 0));
     // Its end is seen without the connection by which it was made.
