@@ -86,8 +86,10 @@ fn compilers_are_few_come_last_and_are_bounded_together() {
         });
         let starting: Vec<_> =
             runs.iter().map(|run| scope.spawn(|| run.detach(["/fresh/module.wasm", "600"]))).collect();
-        starting.into_iter().for_each(|one| drop(one.join().unwrap()));
+        let started: Vec<_> = starting.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        // Whatever came of them, or the watch would never end.
         done.store(true, Ordering::Relaxed);
+        started.into_iter().for_each(|one| drop(one.unwrap()));
         watching.join().unwrap()
     });
     let half = (thread::available_parallelism().unwrap().get() / 2).max(1);
