@@ -1,6 +1,7 @@
 //! Random modules, interpreted and as native code of each level: what can be seen of them must be the same.
 //!
-//! `differential [--from N] [--count N] [--keep DIRECTORY]`; `differential --module FILE`. Module N is always the same.
+//! `differential [--from N] [--count N] [--keep DIRECTORY]`; `differential --module FILE`; `differential
+//! --show N` prints what is seen of module N. Module N is always the same.
 //! Each way is a process of its own, as a crash is something to be seen, too. To be run where libwasmedge is.
 
 use std::{
@@ -46,6 +47,11 @@ fn main() -> ExitCode {
             "--count" => count = value.parse().expect("a number"),
             "--keep" => keep = value.into(),
             "--module" => module = Some(value.into()),
+            "--show" => {
+                let module = make(value.parse().expect("a number"));
+                print!("{}", apart(|| interpreted(&module)));
+                return ExitCode::SUCCESS;
+            }
             other => panic!("there is no option {other}"),
         }
     }
