@@ -17,7 +17,7 @@ logs := target/logs
 # Prints how many tests passed and failed in a log of `cargo test`.
 count := awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed + 0, failed + 0 }'
 
-.PHONY: help build check lint unit e2e test compat fuzz fuzz-differential fuzz-smoke soak versions critest vm demo bench bench-floors images node-up node-shell node-logs node-down clean
+.PHONY: help build check lint unit e2e test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest vm demo bench bench-floors images node-up node-shell node-logs node-down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +84,12 @@ fuzz-smoke: ## A little of both; in CI
 
 soak: ## A thousand kills at random moments, for each kind of container
 	@FAULTS=1000 test/e2e/run parity::faults::kills_at_random
+
+chaos: ## Lifecycles with faults at random moments; CHAOS_LIFECYCLES=10000, CHAOS_SEED, CHAOS_SECONDS, test/chaos/README.md
+	@test/chaos/run
+
+chaos-smoke: ## A minute of it; in CI
+	@CHAOS_NAME="make chaos-smoke" CHAOS_LIFECYCLES=150 CHAOS_FAULTS=50 CHAOS_BATCH=25 CHAOS_SECONDS=60 test/chaos/run
 
 vm: ## End-to-end tests with systemd and cgroup v2, in a virtual machine; VM_TESTS="…" chooses
 	@test/vm/run

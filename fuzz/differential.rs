@@ -1,6 +1,7 @@
 //! Random modules, interpreted and as native code of each level: what can be seen of them must be the same.
 //!
-//! `differential [--from N] [--count N] [--keep DIRECTORY]`; `differential --module FILE`. Module N is always the same.
+//! `differential [--from N] [--count N] [--keep DIRECTORY]`; `differential --module FILE`; `differential
+//! --show N` prints what is seen of module N. Module N is always the same.
 //! Each way is a process of its own, as a crash is something to be seen, too. To be run where libwasmedge is.
 
 use std::{
@@ -22,14 +23,8 @@ use wasm_smith::{Config, Module};
 use wasmedge_engine::fuzz::{interpreted, native};
 use wasmedge_shim_protocol::Optimization;
 
-const LEVELS: [Optimization; 6] = [
-    Optimization::O0,
-    Optimization::O1,
-    Optimization::O2,
-    Optimization::O3,
-    Optimization::Os,
-    Optimization::Oz,
-];
+const LEVELS: [Optimization; 6] =
+    [Optimization::O0, Optimization::O1, Optimization::O2, Optimization::O3, Optimization::Os, Optimization::Oz];
 
 /// Heads of loops and functions that a module may pass.
 const FUEL: u32 = 10_000;
@@ -52,6 +47,11 @@ fn main() -> ExitCode {
             "--count" => count = value.parse().expect("a number"),
             "--keep" => keep = value.into(),
             "--module" => module = Some(value.into()),
+            "--show" => {
+                let module = make(value.parse().expect("a number"));
+                print!("{}", apart(|| interpreted(&module)));
+                return ExitCode::SUCCESS;
+            }
             other => panic!("there is no option {other}"),
         }
     }
@@ -65,7 +65,9 @@ fn main() -> ExitCode {
         for number in from..from + count {
             let module = make(number);
             if !look(&format!("module {number}"), &module, &directory, &mut tally) {
-                fs::create_dir_all(&keep).and_then(|()| fs::write(keep.join(format!("{number}.wasm")), &module)).unwrap();
+                fs::create_dir_all(&keep)
+                    .and_then(|()| fs::write(keep.join(format!("{number}.wasm")), &module))
+                    .unwrap();
             }
         }
     }

@@ -6,16 +6,20 @@ pub use crate::{
     containerd::fuzz::manifests,
     guest::fuzz::{entrypoint, preopens, reports},
     sandbox::fuzz::{artifact, proc_files, records, resources, rootfs_mounts, settings, spec},
-    wasm::fuzz::sections,
+    wasm::fuzz::{native_libraries, sections},
     wasm::observe::{interpreted, native},
 };
 
+/// Takes what is parsed.
+pub type Target = fn(&[u8]);
+
 /// The functions by the names of their targets.
-pub const TARGETS: [(&str, fn(&[u8])); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("artifact", artifact),
     ("cache_entries", cache_entries),
     ("entrypoint", entrypoint),
     ("manifests", manifests),
+    ("native_libraries", native_libraries),
     ("preopens", preopens),
     ("proc_files", proc_files),
     ("records", records),

@@ -120,7 +120,7 @@ pub fn about(key: &ContainerKey) {
 }
 
 /// Text with what is not printed as `{:?}` shows it; quotes stay.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

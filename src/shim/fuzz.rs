@@ -15,8 +15,11 @@ use crate::{
 };
 pub use crate::{cgroup::fuzz::cgroup_files, stdio::fuzz::log_uris};
 
+/// Takes what is parsed.
+pub type Target = fn(&[u8]);
+
 /// The functions by the names of their targets.
-pub const TARGETS: [(&str, fn(&[u8])); 4] =
+pub const TARGETS: [(&str, Target); 4] =
     [("bootstrap", bootstrap), ("cgroup_files", cgroup_files), ("log_uris", log_uris), ("options", options)];
 
 /// What containerd sends when a shim is started, of whichever version: parameters are those of the container that the

@@ -23,7 +23,7 @@ use nix::{
         resource::{Resource, setrlimit},
         signal::Signal,
     },
-    unistd::{Gid, Pid, Uid, chdir, chroot, pivot_root, setgroups, setresgid, setresuid},
+    unistd::{Pid, Uid, chdir, chroot, pivot_root},
 };
 
 use super::{filter, notes, priority};
@@ -244,12 +244,16 @@ fn arrange(result: RawFd, messages: RawFd) -> io::Result<()> {
 
 /// Becomes `user`, with the capabilities that a root of its own takes.
 fn become_user(user: u32) -> Result<()> {
-    setgroups(&[]).context("cannot leave the groups")?;
-    // SAFETY: takes integers.
-    Errno::result(unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) })?;
-    let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
-    setresgid(gid, gid, gid).context("cannot change the group")?;
-    setresuid(uid, uid, uid).context("cannot change the user")?;
+    // By the system calls: libc's functions wait for the other threads of the process that this one was cloned from, and one
+    // that was being made then never answers here.
+    // SAFETY: these take integers, and an empty list.
+    unsafe {
+        Errno::result(libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()))
+            .context("cannot leave the groups")?;
+        Errno::result(libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0))?;
+        Errno::result(libc::syscall(libc::SYS_setresgid, user, user, user)).context("cannot change the group")?;
+        Errno::result(libc::syscall(libc::SYS_setresuid, user, user, user)).context("cannot change the user")?;
+    }
     let permitted = caps::read(None, CapSet::Permitted)?;
     caps::set(None, CapSet::Effective, &permitted).context("cannot use the capabilities")?;
     Ok(())

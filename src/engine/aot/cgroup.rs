@@ -5,13 +5,17 @@
 
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 const NAME: &str = "wasmedge-compilers";
 
 /// The time in which the bound on processors is kept, in microseconds.
 const PERIOD: u64 = 100_000;
+
+/// Their weight against other cgroups', of which each has 100 (1024 on cgroup v1): little, but not so little that on a busy node
+/// those who wait for native code wait for ever.
+const WEIGHT: u64 = 10;
 
 /// Bounds of all compilers together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +28,12 @@ pub struct Bounds {
 
 /// One place of the cgroup: a hierarchy of cgroup v1, or cgroup v2.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
-    directory: PathBuf,
+pub(super) struct Place {
+    pub(super) directory: PathBuf,
     /// None on cgroup v2.
     controllers: Option<String>,
     /// Where it is mounted, below which controllers are passed on.
-    top: PathBuf,
+    pub(super) top: PathBuf,
 }
 
 /// Makes the cgroup, so that it is there before anybody needs it.
@@ -74,16 +78,11 @@ impl Place {
             let path = self.directory.join(name);
             fs::write(&path, value).map_err(|error| named(&path, &error))
         };
-        // The kernel has it since 5.15; weights are the next best.
-        let idle = || drop(set("cpu.idle", "1".to_owned()));
         let quota = bounds.processors * PERIOD;
         let Some(controllers) = &self.controllers else {
             set("memory.max", bounds.memory.to_string())?;
             set("cpu.max", format!("{quota} {PERIOD}"))?;
-            // An idle group's weight cannot be set, and is lower than any.
-            drop(set("cpu.weight", "1".to_owned()));
-            idle();
-            return Ok(());
+            return set("cpu.weight", WEIGHT.to_string());
         };
         for controller in controllers.split(',') {
             match controller {
@@ -91,8 +90,7 @@ impl Place {
                 "cpu" => {
                     set("cpu.cfs_period_us", PERIOD.to_string())?;
                     set("cpu.cfs_quota_us", quota.to_string())?;
-                    drop(set("cpu.shares", "2".to_owned()));
-                    idle();
+                    set("cpu.shares", (WEIGHT * 1024 / 100).to_string())?;
                 }
                 _ => {}
             }
@@ -133,7 +131,7 @@ fn places() -> io::Result<Vec<Place>> {
 }
 
 /// The places by what a process can see of its cgroups (proc_pid_mountinfo(5), cgroups(7)).
-fn find(mountinfo: &str, membership: &str) -> Vec<Place> {
+pub(super) fn find(mountinfo: &str, membership: &str) -> Vec<Place> {
     let mounts: Vec<_> = mountinfo.lines().filter_map(mount).collect();
     let mut places = Vec::<Place>::new();
     for line in membership.lines() {
@@ -152,6 +150,10 @@ fn find(mountinfo: &str, membership: &str) -> Vec<Place> {
         let Ok(below) = Path::new(path).strip_prefix(mount.root) else { continue };
         // Beside where this process is; at the top there is no beside.
         let beside = below.parent().unwrap_or(Path::new(""));
+        // Outside of this process's cgroup namespace the kernel names a cgroup by `..`, which is not below the mount.
+        if !below.components().all(|part| matches!(part, Component::Normal(_))) {
+            continue;
+        }
         let controllers = (!v2).then(|| controllers.to_owned());
         places.push(Place { directory: mount.point.join(beside).join(NAME), controllers, top: mount.point.into() });
     }

@@ -3,12 +3,13 @@
 use std::{
     collections::HashSet,
     io::{Read, Seek, Write},
+    path::Component,
 };
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use wasmedge_shim_protocol::{Optimization, Proposal, Proposals};
 
-use super::{identity, key::Key, sealed};
+use super::{cgroup, identity, key::Key, queue, sealed};
 use crate::wasm::Features;
 
 /// What is sealed is whole, and nothing else is; each key has a file name of its own, which stays in the cache.
@@ -37,6 +38,20 @@ pub fn cache_entries(data: &[u8]) {
     }
     identity::build_id(content);
     names(content);
+}
+
+/// A `mountinfo`, and the cgroups of this process: the compilers' cgroup is not outside of where its hierarchy is mounted.
+/// A name of a ticket is one ticket.
+pub fn places(mountinfo: &str, membership: &str) {
+    for place in cgroup::find(mountinfo, membership) {
+        let below = place.directory.strip_prefix(&place.top).unwrap();
+        assert!(below.components().all(|part| matches!(part, Component::Normal(_))), "{:?}", place.directory);
+    }
+    for name in membership.lines() {
+        if let Some((number, tenant)) = queue::parse(name) {
+            assert_eq!(queue::parse(&format!("{number}-{tenant}")), Some((number, tenant)), "{name:?}");
+        }
+    }
 }
 
 /// Names of keys with these features differ wherever the keys do.

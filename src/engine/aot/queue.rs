@@ -159,7 +159,7 @@ fn next(waiting: &[Waiting], last: Option<Tenant>) -> Option<(Tenant, u64)> {
     waiting.iter().min_by_key(place).map(|one| (one.tenant, one.number))
 }
 
-fn parse(name: &str) -> Option<(u64, Tenant)> {
+pub(super) fn parse(name: &str) -> Option<(u64, Tenant)> {
     let (number, tenant) = name.split_once('-')?;
     Some((number.parse().ok()?, tenant.parse().ok()?))
 }
@@ -204,14 +204,14 @@ mod tests {
         for name in ["modest", "humble"] {
             tickets.push(queue.join(Tenant::new(name), 1).unwrap().unwrap());
         }
+        let names = ["greedy", "modest", "humble"];
+        let name = |ticket: &Ticket| *names.iter().find(|name| Tenant::new(name) == ticket.tenant).unwrap();
         let mut order = Vec::new();
         while !tickets.is_empty() {
             let turn = tickets.iter().position(|ticket| queue.take(ticket).unwrap().is_some()).unwrap();
-            order.push(tickets.remove(turn));
+            // Who has had its turn leaves the queue.
+            order.push(name(&tickets.remove(turn)));
         }
-        let names: Vec<&str> = ["greedy", "modest", "humble"].into_iter().collect();
-        let name = |ticket: &Ticket| *names.iter().find(|name| Tenant::new(name) == ticket.tenant).unwrap();
-        let order: Vec<&str> = order.iter().map(name).collect();
         for other in ["modest", "humble"] {
             assert!(order[..3].contains(&other), "{order:?}");
         }

@@ -1,6 +1,9 @@
 //! A process's terminal: a pseudo-terminal of the container's own devpts, whose master goes to the shim.
 
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::{
+    fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    unix::fs::OpenOptionsExt,
+};
 
 use nix::{
     errno::Errno,
@@ -52,6 +55,34 @@ pub fn hide_null_input() -> nix::Result<()> {
     if input.st_rdev == null && input.st_mode & libc::S_IFMT == libc::S_IFCHR {
         let (reader, _) = pipe2(OFlag::O_CLOEXEC)?;
         dup2_stdin(&reader)?;
+    }
+    Ok(())
+}
+
+/// Opens those standard streams anew that are `/dev/null` and can only be read: output that nobody wants is no failure.
+///
+/// libcontainer 0.7.0 opens the container's own `/dev/null` for reading only (`process/init/process.rs`, `reopen_dev_null`),
+/// where runc opens it for both.
+pub fn reopen_null_output() -> std::io::Result<()> {
+    let null = nix::sys::stat::makedev(1, 3);
+    let is_null = |fd: BorrowedFd<'_>| {
+        fstat(fd).is_ok_and(|one| one.st_rdev == null && one.st_mode & libc::S_IFMT == libc::S_IFCHR)
+    };
+    let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+    if !is_null(stdout.as_fd()) && !is_null(stderr.as_fd()) {
+        return Ok(());
+    }
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = std::fs::File::options().read(true).write(true).custom_flags(flags).open("/dev/null")?;
+    // What the image has there may be something else.
+    if !is_null(file.as_fd()) {
+        return Ok(());
+    }
+    if is_null(stdout.as_fd()) {
+        dup2_stdout(&file)?;
+    }
+    if is_null(stderr.as_fd()) {
+        dup2_stderr(&file)?;
     }
     Ok(())
 }

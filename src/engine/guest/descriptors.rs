@@ -5,6 +5,7 @@
 //! allowed to trace, can reach the new one.
 
 use std::{
+    fs::File,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     sync::atomic::{AtomicI32, Ordering},
@@ -33,6 +34,15 @@ pub fn close_all_but(keep: &[RawFd]) -> io::Result<()> {
         first = fd + 1;
     }
     close_range(first, RawFd::MAX)
+}
+
+/// Puts `/dev/null` in the place of standard error, which is the engine's log until a process has streams of its own.
+///
+/// # Errors
+/// Where the node has none.
+pub fn leave_the_log() -> io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    Ok(nix::unistd::dup2_stderr(&null)?)
 }
 
 /// Closes all descriptors but the standard streams, those in `keep`, and sockets other than the report's.

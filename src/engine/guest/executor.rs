@@ -9,6 +9,7 @@ use oci_spec::runtime::{Hook, PosixRlimitType, Spec};
 use serde_json::Value;
 
 use super::{
+    console,
     descriptors::close_the_node_s,
     hook::run as run_hook,
     native,
@@ -61,6 +62,8 @@ impl GuestExecutor {
     fn prepare(&self, spec: &Spec) -> Result<Ready, String> {
         close_the_node_s(&self.sandbox.descriptors())
             .map_err(|error| format!("closing inherited descriptors: {error}"))?;
+        // A stream without a reader costs nobody anything.
+        let _ = console::reopen_null_output();
         let process = spec.process().as_ref().ok_or("the spec has no process")?;
         self.sandbox.prepare(process)
     }

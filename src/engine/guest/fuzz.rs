@@ -12,6 +12,7 @@ use oci_spec::runtime::ProcessBuilder;
 use wasmedge_shim_protocol::Outcome;
 
 use super::{Entrypoint, Preopen, missing, preopens, report, resolve};
+use crate::journal;
 
 /// A file of a container that has as many kinds of files as there are rules for them, told by the names' last byte.
 fn open(path: &Path) -> io::Result<File> {
@@ -89,6 +90,8 @@ pub fn preopens(data: &[u8]) {
 /// What a process of a container may have sent as a cause: it becomes one line of bounded length that no terminal obeys.
 /// What a worker may have sent: it is understood, and means the same when it is passed on, or it is not.
 pub fn reports(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    assert!(!journal::escaped(&text).chars().any(char::is_control), "{text:?}");
     let line = report::one_line(&String::from_utf8_lossy(data));
     assert!(line.len() <= wasmedge_shim_protocol::MAX_TEXT && !line.chars().any(char::is_control), "{line:?}");
     let Ok(outcome) = postcard::from_bytes::<Outcome>(data) else { return };

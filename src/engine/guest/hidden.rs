@@ -118,7 +118,7 @@ mod tests {
         let last = PathBuf::from(OsString::from_vec(b"/mnt/\xff".to_vec()));
         let paths = ["/proc", "/dev/mqueue", "/proc/kcore", "/mnt/p", "/mnt/with blank\\"].map(PathBuf::from);
         assert_eq!(names[..5], paths);
-        assert_eq!(names[5..], [last.clone()]);
+        assert_eq!(names[5..], *std::slice::from_ref(&last));
         assert_eq!(hidden_below(MOUNTINFO, Path::new("/mnt")), [paths[3].clone(), paths[4].clone(), last]);
     }
 

@@ -69,6 +69,16 @@ pub fn bound(limits: &Limits, inherited: u64) -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_DATA, own.min(given), given)?)
 }
 
+/// What a failure to look at the process's memory means: with too small a limit there is no room to look at all.
+pub fn explain(error: io::Error) -> String {
+    match getrlimit(Resource::RLIMIT_DATA) {
+        Ok((data, _)) if data != libc::RLIM_INFINITY && error.kind() == io::ErrorKind::OutOfMemory => {
+            format!("RLIMIT_DATA, {data} bytes, is too small for the engine")
+        }
+        _ => format!("memory limit: {error}"),
+    }
+}
+
 /// Whether the limits that the process was given leave room for a module of `length` bytes; `inherited` is [`in_use`] yet.
 ///
 /// # Errors

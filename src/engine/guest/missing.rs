@@ -16,7 +16,8 @@ pub fn missing(process: &Process, open: Open<'_>) -> Option<(String, PathBuf)> {
         Err(_) => args,
     };
     let name = args.first().filter(|name| !name.is_empty())?;
-    let name = name.rsplit_once('#').map_or(name.as_str(), |(module, _)| module);
+    let module = name.rsplit_once('#').map(|(module, _)| module).filter(|module| !module.is_empty());
+    let name = module.unwrap_or(name);
     let path = match find(process, name, open) {
         Ok((path, file)) => file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0).then_some(path)?,
         Err(EntrypointError::NotInPath(_) | EntrypointError::Unreadable { missing: true, .. }) => {
@@ -63,6 +64,7 @@ mod tests {
         assert_eq!(missing_in("/work", &["./no.wasm"]), at("./no.wasm", "/work/./no.wasm"));
         assert_eq!(missing_in("/work", &["no.wasm"]), at("no.wasm", "/work/no.wasm"));
         assert_eq!(missing_in("/", &["no"]), at("no", "/app/no"));
+        assert_eq!(missing_in("/", &["#main"]), at("#main", "/app/#main"));
         assert_eq!(missing_in("/", &["/sbin/docker-init", "--", "/no.wasm"]), at("/no.wasm", "/no.wasm"));
         assert_eq!(missing_in("/app", &["empty.wasm#main"]), at("empty.wasm", "/app/empty.wasm"));
         assert_eq!(missing_in("/", &["empty"]), at("empty", "/bin/empty"));

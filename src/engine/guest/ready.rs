@@ -128,11 +128,12 @@ impl Sandbox {
     }
 
     fn load(&self, path: &Path, invocation: &Invocation) -> Result<Program, String> {
-        let bytes = files::open_inside(path).and_then(|file| files::read(&file, files::MAX_MODULE));
-        let bytes = bytes.map_err(|error| error.to_string())?;
+        let told = |error: io::Error| error.to_string();
         let bounds = |error: io::Error| format!("memory limit: {error}");
-        let inherited = memory::in_use().map_err(bounds)?;
-        memory::check_room(inherited, bytes.len() as u64)?;
+        let file = files::open_inside(path).map_err(told)?;
+        let inherited = memory::in_use().map_err(memory::explain)?;
+        memory::check_room(inherited, file.metadata().map_err(told)?.len())?;
+        let bytes = files::read(&file, files::MAX_MODULE).map_err(told)?;
         let program = match &self.native {
             Some(native) => self.load_native(*native, &bytes, invocation)?,
             None => self.load_plain(&bytes, invocation)?,

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use nix::sys::resource::{Resource, getrlimit};
 use wasmedge_shim_protocol::{Channel, Error};
 
-use super::renew;
+use super::anew;
 
 /// Descriptors that new connections leave to the work for those that are there: streams that come with a request, pidfds,
 /// sockets of workers.
@@ -51,7 +51,7 @@ impl Listener {
     /// dead host's. A host that begins anew goes on with its own.
     pub fn new(path: &Path) -> Result<Self> {
         let failed = || format!("cannot listen on {}", path.display());
-        let socket = match renew::inherited_listener() {
+        let socket = match anew::inherited_listener() {
             Some(socket) => socket,
             None => {
                 let _ = fs::remove_file(path);

@@ -4,6 +4,8 @@
 //! a request that takes more than a few system calls is done by a worker, a fork that exits afterwards. The container
 //! processes that a worker makes are the host's children (`CLONE_PARENT`), it reaps them and tells their shims.
 
+mod anew;
+mod canary;
 mod child;
 mod confine;
 mod connection;
@@ -12,6 +14,7 @@ mod deletions;
 mod event_loop;
 mod fork;
 mod job;
+mod left;
 mod listener;
 mod newborns;
 mod programs;

@@ -48,6 +48,11 @@ impl Host {
             Ok((newborn.descriptors()?, newborn))
         });
         match (checked, caller) {
+            // Its creation has failed for the shim, and whoever cleaned up after a dead one may have found nothing yet.
+            (Ok(_), Caller::Shim { connection, .. }) if !self.is_connected(connection) => {
+                log::info!("{key} is removed again, its shim is gone");
+                self.start_delete(Caller::Nobody, key, None);
+            }
             (Ok((copies, newborn)), Caller::Shim { connection: owner, .. }) => {
                 let (Newborn { pid, pidfd, .. }, late_hooks) = (newborn, created.late_hooks);
                 self.containers.insert(key, Container { pid, pidfd, status: None, owner, cgroups, late_hooks });
@@ -65,6 +70,10 @@ impl Host {
         };
         match self.check(*pid, fds).and_then(|newborn| Ok((newborn.descriptors()?, newborn))) {
             Ok((copies, Newborn { pid, pidfd, .. })) => {
+                if !self.is_connected(connection) {
+                    // Nobody would ever know of it.
+                    let _ = pidfd.send_signal(libc::SIGKILL);
+                }
                 self.reply(caller, outcome, copies);
                 // It may have ended by now: its end comes after the answer.
                 self.containers.insert_program(key, pid, pidfd, connection);
@@ -160,7 +169,7 @@ mod tests {
         assert!(host.check(pid, vec![copy(), copy()]).unwrap().master.is_some());
         assert!(refused(&host, pid, vec![]).contains("no descriptor"));
         assert!(refused(&host, pid, vec![copy(), copy(), copy()]).contains("more descriptors"));
-        let parent = std::os::unix::process::parent_id();
+        let parent = 1;
         let stranger = refused(&host, parent, vec![descriptor(parent.cast_signed())]);
         assert!(stranger.contains("no child of this host"), "{stranger}");
         let file = std::fs::File::open("/dev/null").unwrap().into();

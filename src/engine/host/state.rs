@@ -20,8 +20,8 @@ use super::{
     connection::{Connection, ConnectionId},
     containers::Containers,
     job::{Caller, Job, Work},
+    left::Strays,
     listener::Listener,
-    strays::Strays,
     watch::Watched,
     worker::Worker,
 };

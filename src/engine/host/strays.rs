@@ -6,35 +6,13 @@
 use std::fs;
 
 use nix::{
-    sys::signal::{Signal, kill},
-    unistd::{Pid, getpgid},
+    sys::signal::{Signal, kill, killpg},
+    unistd::Pid,
 };
 use wasmedge_shim_protocol::ContainerKey;
 
-use super::{job::Job, state::Host};
+use super::{job::Job, left::Left, state::Host};
 use crate::sandbox::Init;
-
-/// Processes that a dead worker has left in a container's cgroups.
-struct Left {
-    key: ContainerKey,
-    /// The `/proc/PID/cgroup` of the container's init.
-    cgroups: String,
-    /// When the worker was made and when it died, in clock ticks since boot.
-    time: (u64, u64),
-}
-
-/// What is to be looked for.
-#[derive(Default)]
-pub struct Strays {
-    left: Vec<Left>,
-}
-
-impl Strays {
-    /// Notes that a worker that was made at `started` and has died by `died` may have left a process in these cgroups.
-    pub fn expect(&mut self, key: ContainerKey, cgroups: String, started: u64, died: u64) {
-        self.left.push(Left { key, cgroups, time: (started, died) });
-    }
-}
 
 impl Host {
     /// Ends what dead workers have left in containers, as far as it is certain to be theirs.
@@ -61,15 +39,6 @@ impl Host {
             && fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|cgroups| cgroups == left.cgroups)
     }
 
-    /// Kills what a dead worker has left that is in no cgroup of a container yet: children of ours in its process group.
-    pub(super) fn kill_group(&self, group: i32) {
-        for pid in self.unknown_children() {
-            if getpgid(Some(Pid::from_raw(pid))) == Ok(Pid::from_raw(group)) {
-                end(pid);
-            }
-        }
-    }
-
     /// Children of ours that are neither known processes of containers nor workers.
     fn unknown_children(&self) -> Vec<i32> {
         let children = fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id()));
@@ -88,6 +57,13 @@ impl Host {
         let makers = self.workers.values().filter(|work| work.job.as_ref().is_some_and(makes));
         makers.map(|work| work.worker.started).min()
     }
+}
+
+/// Kills what a worker that has not been reaped has made and that is in no cgroup of a container yet: the process group that
+/// it leads, with its own children, such as hooks, and those that it has made the host's.
+pub fn kill_group(worker: Pid) {
+    // Nobody else's group: the id is the worker's until it is reaped.
+    let _ = killpg(worker, Signal::SIGKILL);
 }
 
 /// Children of ours keep their ids until we reap them.

@@ -12,6 +12,7 @@ use super::{
     child,
     job::{COMPILATION, Caller, Job, Work},
     state::Host,
+    strays::kill_group,
 };
 use crate::sandbox::Init;
 
@@ -96,12 +97,12 @@ impl Host {
     /// Cleans up after a worker that has no outcome: killed, out of memory, or too slow. `why` says which.
     fn worker_died(&mut self, id: u64, why: &str) {
         let Some(work) = self.workers.get_mut(&id) else { return };
-        let (worker, started, Some(job)) = (work.worker.pid.as_raw(), work.worker.started, work.job.take()) else {
+        let (worker, started, Some(job)) = (work.worker.pid, work.worker.started, work.job.take()) else {
             return;
         };
         let failure = Failure::internal(format!("the worker that was {} {why}", job.name()));
         work.end();
-        self.kill_group(worker);
+        kill_group(worker);
         match job {
             Job::Create(key, caller) => self.start_delete(caller, key, Some(failure)),
             Job::Delete(key, container, caller, cause) => {

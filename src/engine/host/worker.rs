@@ -63,7 +63,7 @@ impl Worker {
         match unsafe { fork_into(confinement.unified())? } {
             Forked::Parent { child, pidfd } => Ok(Self { pid: child, pidfd, started, socket: ours }),
             Forked::Child => {
-                super::renew::change_canary();
+                super::canary::change_canary();
                 journal::about(key);
                 set_report(&theirs);
                 let mut kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use anyhow::Result;
 use wasmedge_shim_protocol::Pidfd;
 
-use super::{by_hand, cgroup, init::Born, mounts::propagation, place::Placed};
+use super::{by_hand, cgroup, making::Born, mounts::propagation, place::Placed};
 
 /// Completes the container; the terminal's master, if it has one.
 ///

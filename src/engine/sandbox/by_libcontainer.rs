@@ -14,10 +14,10 @@ use super::{
     cgroup::{self, Birth},
     console::ConsoleSocket,
     hooks,
-    init::{Born, Making},
+    making::{Born, Making},
     sibling,
 };
-use crate::guest::descriptors::close_the_node_s;
+use crate::guest::descriptors::{close_the_node_s, leave_the_log};
 
 /// Has libcontainer make the init and its cgroups, from a helper: libcontainer changes its caller, and its processes keep the
 /// caller's descriptors until the init meets the guest.
@@ -32,7 +32,7 @@ pub fn launch(making: &Making<'_>) -> Result<Born> {
     let streams = making.stdio.iter().map(AsRawFd::as_raw_fd);
     let keep: Vec<RawFd> = streams.chain(placed.descriptors.iter().copied()).collect();
     let (pid, pidfd) = sibling::by_helper(&Birth::into(&[])?, |_| {
-        close_the_node_s(&keep).context("closing inherited descriptors")?;
+        leave_the_log().and_then(|()| close_the_node_s(&keep)).context("closing inherited descriptors")?;
         making.causes.send();
         let pid = run(bundle, making)?;
         let pidfd = Pidfd::open(pid).with_context(|| format!("the container's init, process {pid}, has ended"))?;

@@ -11,7 +11,8 @@ use super::{
     mounts::rootfs,
     namespaces, place,
     plan::Plan,
-    state::{Init, Record, State},
+    process::Init,
+    state::{Record, State},
     workload::Workload,
 };
 use crate::guest::Finished;

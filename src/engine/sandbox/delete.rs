@@ -19,7 +19,8 @@ use wasmedge_shim_protocol::{ContainerKey, Deleted, ExitStatus, Failure, Locatio
 use super::{
     cgroup, hooks,
     mounts::rootfs,
-    state::{Init, Record, State},
+    process::Init,
+    state::{Record, State},
 };
 
 /// How long an init may take to die of SIGKILL.

@@ -18,7 +18,10 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::{
     fcntl::AtFlags,
     mount::{MntFlags, umount2},
-    sys::stat::{Mode, makedev, umask},
+    sys::{
+        stat::{Mode, makedev, umask},
+        statfs::{FsType, fstatfs},
+    },
     unistd::{Gid, Uid, fchownat},
 };
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount, MountBuilder, Spec};
@@ -43,11 +46,15 @@ const DEV: &str = "/dev";
 /// Where a `/dev` of somebody else waits.
 const WAITING: &str = "/dev/bound";
 const CONSOLE: &str = "/dev/console";
+const TERMINALS: &str = "/dev/pts";
+
+/// Of a devpts filesystem (linux/magic.h).
+const DEVPTS: FsType = FsType(0x1cd1);
 
 /// What libcontainer leaves to be done.
 pub struct Left {
-    /// There is a `/dev` of somebody else, with or without the container's terminal.
-    bound: Option<bool>,
+    /// There is a `/dev` of somebody else, over which these mounts go.
+    bound: Option<Vec<PathBuf>>,
     /// Devices with the node's numbers of their owners.
     in_root: Vec<Node>,
     in_mounts: Vec<Node>,
@@ -71,8 +78,10 @@ pub fn take(spec: &mut Spec, tree: &Tree) -> Result<Left> {
     if let Some(position) = bound {
         // Whoever mounts a /dev has in it what is wanted, as with runc.
         let mounts = spec.mounts().clone().unwrap_or_default();
-        spec.set_mounts(Some(behind_another(mounts, position)?));
-        left.bound = Some(spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or_default());
+        let terminal = spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or_default();
+        let (mounts, over) = behind_another(mounts, position, terminal)?;
+        spec.set_mounts(Some(mounts));
+        left.bound = Some(over);
     } else {
         for mut device in devices {
             let place = tree.resolve(device.path()).context("linux.devices")?;
@@ -105,21 +114,41 @@ fn is_usual(device: &LinuxDevice, place: &Path, tree: &Tree) -> bool {
     own && device.path().starts_with(DEV)
 }
 
-/// The mounts with a filesystem of the container's own on `/dev`, behind which is what is mounted there at `position`, and
-/// then in it.
-fn behind_another(mounts: Vec<Mount>, position: usize) -> Result<Vec<Mount>> {
+/// The mounts with a filesystem of the container's own on `/dev`, behind which is what is mounted there at `position`; and
+/// the places of those that go over that in the end.
+fn behind_another(mounts: Vec<Mount>, position: usize, terminal: bool) -> Result<(Vec<Mount>, Vec<PathBuf>)> {
     let options = ["nosuid", "mode=755", "size=65536k"].map(str::to_owned).to_vec();
     let own = MountBuilder::default().typ("tmpfs").source("tmpfs").destination(DEV).options(options).build()?;
-    let mut all = mounts;
+    let (mut all, mut over) = (mounts, Vec::<PathBuf>::new());
     for mount in &mut all[position..] {
-        if let Ok(rest) = mount.destination().strip_prefix(DEV) {
-            let place =
-                if rest.as_os_str().is_empty() { PathBuf::from(WAITING) } else { Path::new(WAITING).join(rest) };
-            mount.set_destination(place);
+        let place = mount.destination().clone();
+        if place == Path::new(DEV) {
+            mount.set_destination(WAITING.into());
+        } else if place.starts_with(DEV) && !over.iter().any(|outer| place.starts_with(outer)) {
+            over.push(place);
         }
     }
+    if terminal && !over.iter().any(|place| place == Path::new(TERMINALS)) {
+        // Where libcontainer makes the terminal.
+        let source = all[position].source().clone().unwrap_or_default().join("pts");
+        if has_terminals(&source) {
+            let options = vec!["rbind".to_owned()];
+            let there = MountBuilder::default().typ("bind").source(source).destination(TERMINALS).options(options);
+            all.insert(position + 1, there.build()?);
+        }
+    }
+    if terminal {
+        over.push(CONSOLE.into());
+    }
     all.insert(position, own);
-    Ok(all)
+    Ok((all, over))
+}
+
+/// Whether a directory, and no link to one, is a filesystem of terminals.
+fn has_terminals(directory: &Path) -> bool {
+    let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_DIRECTORY;
+    let opened = File::options().read(true).custom_flags(flags).open(directory);
+    opened.and_then(|opened| Ok(fstatfs(opened)?)).is_ok_and(|found| found.filesystem_type() == DEVPTS)
 }
 
 impl Left {
@@ -140,8 +169,8 @@ impl Left {
     /// # Errors
     /// Names what fails.
     pub fn finish(&self, pid: i32, pidfd: &Pidfd) -> Result<()> {
-        if let Some(terminal) = self.bound {
-            return child::in_mounts_of(pidfd, || reveal(terminal)).context("cannot give the container its /dev");
+        if let Some(over) = &self.bound {
+            return child::in_mounts_of(pidfd, || reveal(over)).context("cannot give the container its /dev");
         }
         let path = format!("/proc/{pid}/root");
         // pathrs itself does not follow a link to a root, and this one is a link.
@@ -161,23 +190,37 @@ fn name_core(root: &Root) {
     }
 }
 
-/// Puts the `/dev` that waits in the place of the one that libcontainer has filled. To be called in the container.
-fn reveal(terminal: bool) -> Result<()> {
-    let copy = |path: &str| DetachedMount::copy(Path::new(path), true).with_context(|| format!("cannot copy {path}"));
-    let console = terminal.then(|| copy(CONSOLE)).transpose()?;
-    let waiting = copy(WAITING)?;
+/// Puts the `/dev` that waits in the place of the one that libcontainer has filled, and `over` it what is mounted there. To
+/// be called in the container.
+fn reveal(over: &[PathBuf]) -> Result<()> {
+    let copy = |path: &Path| {
+        let is_directory = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+        let mount = DetachedMount::copy(path, true).with_context(|| format!("cannot copy {}", path.display()))?;
+        anyhow::Ok((path.to_owned(), is_directory, mount))
+    };
+    let over = over.iter().map(|path| copy(path)).collect::<Result<Vec<_>>>()?;
+    let (_, _, waiting) = copy(Path::new(WAITING))?;
     umount2(DEV, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
     waiting.attach(Path::new(DEV)).context("cannot mount it")?;
-    let Some(console) = console else { return Ok(()) };
     let root = Root::open("/")?;
-    let place: OwnedFd = match root.resolve_nofollow(CONSOLE) {
-        Ok(found) => found.into(),
-        Err(_) => {
-            let flags = OpenFlags::O_EXCL | OpenFlags::O_NOFOLLOW | OpenFlags::O_CLOEXEC;
-            root.create_file(CONSOLE, flags, &Permissions::from_mode(0o666)).context("cannot make /dev/console")?.into()
-        }
-    };
-    console.attach_to(place.as_fd()).context("cannot mount /dev/console")
+    for (path, is_directory, mount) in over {
+        let failed = || format!("cannot mount {}", path.display());
+        let place = place_for(&root, &path, is_directory).with_context(failed)?;
+        mount.attach_to(place.as_fd()).with_context(failed)?;
+    }
+    Ok(())
+}
+
+/// What is at `path`, or is made there for a mount.
+fn place_for(root: &Root, path: &Path, is_directory: bool) -> Result<OwnedFd> {
+    if let Ok(found) = root.resolve(path) {
+        return Ok(found.into());
+    }
+    if is_directory {
+        return Ok(root.mkdir_all(path, &Permissions::from_mode(0o755))?.into());
+    }
+    let flags = OpenFlags::O_EXCL | OpenFlags::O_NOFOLLOW | OpenFlags::O_CLOEXEC;
+    Ok(root.create_file(path, flags, &Permissions::from_mode(0o644))?.into())
 }
 
 impl Node {
@@ -238,10 +281,10 @@ mod tests {
         ]);
         let mut spec = spec(mounts, serde_json::json!([null_at("/dev/other")]));
         let left = take(&mut spec, &Tree::new(root.path()).unwrap()).unwrap();
-        assert_eq!(left.bound, Some(false));
+        assert_eq!(left.bound, Some(vec![PathBuf::from("/dev/pts")]));
         let mounts = spec.mounts().clone().unwrap();
         let places: Vec<_> = mounts.iter().map(|mount| mount.destination().display().to_string()).collect();
-        assert_eq!(places, ["/data", "/dev", "/dev/bound", "/dev/bound/pts"]);
+        assert_eq!(places, ["/data", "/dev", "/dev/bound", "/dev/pts"]);
         assert_eq!(mounts[1].typ().as_deref(), Some("tmpfs"));
         assert_eq!(spec.linux().as_ref().unwrap().devices().as_deref(), Some(&[][..]));
     }

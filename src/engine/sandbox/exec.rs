@@ -29,8 +29,9 @@ use super::{
 };
 use crate::{
     guest::{
-        EXEC_FAILED, Finished, Sandbox, SeccompProfile, Tenant, become_program, descriptors::close_all_but, exit_now,
-        hide_from_module,
+        EXEC_FAILED, Finished, Sandbox, SeccompProfile, Tenant, become_program,
+        descriptors::{close_all_but, leave_the_log},
+        exit_now, hide_from_module,
     },
     wasm::Limits,
 };
@@ -198,6 +199,7 @@ fn spawn(making: Making, container: &Container, birth: &Birth) -> Result<(Reply,
 /// container's mount namespace, and the node's `/proc` is closed, which told what is mounted there. The helper itself stays in the
 /// node's pid namespace, so the container's processes do not reach it meanwhile.
 fn enter(making: &Making, container: &Container, keep: &[RawFd], answer: RawFd) -> Result<()> {
+    leave_the_log().context("cannot leave the engine's log")?;
     let proc = File::open("/proc").context("cannot open /proc")?;
     let own = container.descriptors().into_iter().chain([answer, proc.as_raw_fd()]);
     close_all_but(&keep.iter().copied().chain(own).collect::<Vec<_>>()).context("closing inherited descriptors")?;

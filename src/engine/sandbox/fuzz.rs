@@ -6,19 +6,19 @@ use std::{
 };
 
 use oci_spec::runtime::{LinuxCapabilities, Spec};
-use wasmedge_shim_protocol::{Engine, RootfsMount, SandboxOptions};
+use wasmedge_shim_protocol::{Aot, Engine, RootfsMount, SandboxOptions};
 
 pub use super::cgroup::fuzz::resources;
 use super::{
     artifact::{Artifact, Module},
-    cgroup, home,
+    cgroup, check, home,
     lookup::Missing,
     mounts::{options, rootfs},
-    native_code, settings,
-    state::{self, Init, Record},
-    translate,
+    native_code, process,
+    record::{self, Record},
+    settings, translate,
 };
-use crate::guest::Preopen;
+use crate::{aot, guest::Preopen};
 
 /// The options of a runtime, a line `NAME VALUE` each, an empty line, annotations, a line `NAME=VALUE` each: nobody has
 /// more than the options allow.
@@ -50,6 +50,8 @@ fn set(options: &mut SandboxOptions, name: &str, value: &str) {
         "plugin" => plugins.names.push(value.to_owned()),
         "aot" => aot.policy = value.parse().unwrap_or(aot.policy),
         "level" => aot.level = value.parse().unwrap_or(aot.level),
+        "most-aot" => aot.most_policy = value.parse().unwrap_or(aot.most_policy),
+        "most-level" => aot.most_level = value.parse().unwrap_or(aot.most_level),
         _ => {}
     }
 }
@@ -57,7 +59,10 @@ fn set(options: &mut SandboxOptions, name: &str, value: &str) {
 /// What a container with these annotations has is no more than it may have.
 fn decide(options: &SandboxOptions, annotations: Option<&HashMap<String, String>>) {
     if let Ok(aot) = native_code::wanted(&options.aot, annotations) {
-        assert!(aot.cache_mib == options.aot.cache_mib && aot.wait_millis == options.aot.wait_millis, "{aot:?}");
+        let Aot { policy, level, most_policy, most_level, .. } = options.aot;
+        assert!(aot.policy <= policy.max(most_policy), "{aot:?}");
+        assert!(aot.level.work() <= level.work().max(most_level.work()), "{aot:?}");
+        assert_eq!(Aot { policy, level, ..aot }, options.aot);
     }
     let Ok(wanted) = settings::wanted(options, annotations) else { return };
     let Engine { gas_limit, time_limit_millis, memory_pages, proposals, optional_proposals, .. } = options.engine;
@@ -93,13 +98,18 @@ fn within(value: Option<u64>, limit: Option<u64>) {
 pub fn spec(data: &[u8]) {
     let Ok(mut spec) = serde_json::from_slice::<Spec>(data) else { return };
     decide(&SandboxOptions::default(), spec.annotations().as_ref());
+    check::clean_cgroup_path(&mut spec, false);
+    let cgroup = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone()).unwrap_or_default();
+    assert!(!cgroup.components().any(|part| part == Component::ParentDir), "{cgroup:?}");
+    for process in spec.process().iter().filter(|process| check::process(process).is_ok()) {
+        assert!(process.user().uid() != u32::MAX && process.cwd().is_absolute(), "{process:?}");
+    }
     translate::spell_out(&mut spec);
     translate::absolute_root(&mut spec, Path::new("/bundle"));
     translate::user_on_the_node(&spec);
     translate::limits(&spec);
     cgroup::mount::own_path(&spec);
     if let Some(process) = spec.process_mut() {
-        home::home_of(process.user().uid(), &b"root:x:0:0:root:/root:/bin/sh\nbroken\n::1000:::\n"[..]);
         let sets = process.capabilities().clone().unwrap_or_default();
         let given = [
             LinuxCapabilities::bounding,
@@ -109,7 +119,6 @@ pub fn spec(data: &[u8]) {
             LinuxCapabilities::ambient,
         ];
         assert!(given.into_iter().all(|get| get(&sets).is_some()), "{sets:?}");
-        assert!(process.env().iter().flatten().any(|entry| entry.starts_with("HOME=")));
     }
     written(&spec);
     let by_hand = translate::for_module(&mut spec);
@@ -141,10 +150,20 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-/// A record of a container: what is read is written again as it was.
+/// A record of a container: what is read is written again as it was, and what it takes to remove the container is found
+/// by the other way, too.
 pub fn records(data: &[u8]) {
-    if let Ok(record) = serde_json::from_slice::<Record>(data) {
+    let salvaged = record::salvage(data);
+    if let Ok(record) = record::read(data) {
         kept(&record);
+        // What is in excess may be more than JSON that can be kept.
+        if serde_json::from_str::<serde_json::Value>(&String::from_utf8_lossy(data)).is_err() {
+            return;
+        }
+        let Record { bundle, worker, init, cgroups, systemd_cgroup, late_hooks, .. } = salvaged;
+        assert_eq!((bundle, cgroups), (record.bundle, record.cgroups));
+        assert_eq!((worker, init), (record.worker, record.init));
+        assert_eq!((systemd_cgroup, late_hooks), (record.systemd_cgroup, record.late_hooks));
     }
 }
 
@@ -156,13 +175,16 @@ fn kept(record: &Record) {
 /// What the kernel says of processes and mounts. The name of a process may hold anything.
 pub fn proc_files(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let _ = state::start_time(&text);
+    let _ = process::start_time(&text);
     let time = 1 + text.len() as u64;
     let stat = format!("7 ({text}) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 {time} 1000 10 18446744073709551615");
-    assert_eq!(state::start_time(&stat), Some(time), "{stat:?}");
+    assert_eq!(process::start_time(&stat), Some(time), "{stat:?}");
     let (mountinfo, membership) = text.split_once("\n\n").unwrap_or((&text, "0::/a\n"));
     cgroup::fuzz::directories(mountinfo, membership);
-    let _ = Init::of(-1);
+    aot::fuzz::places(mountinfo, membership);
+    if let Some(home) = home::home_of(0, data) {
+        assert!(!home.is_empty() && !home.contains(['\n', '\0']), "{home:?}");
+    }
 }
 
 /// Mounts of a root filesystem, a line `TYPE SOURCE TARGET OPTION…` each: none is outside of the root.

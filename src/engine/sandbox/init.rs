@@ -3,37 +3,18 @@
 //! It begins as a copy of the worker, with its descriptors. So what it does first of all, and what is done for it where
 //! somebody else may see it before, is to close the node's; it can tell the worker causes of failures, and nothing else.
 
-use std::{os::fd::OwnedFd, path::PathBuf};
+use std::os::fd::OwnedFd;
 
 use anyhow::Result;
 use wasmedge_shim_protocol::Create;
 
-use super::{by_libcontainer, launch, place::Placed, state::State};
+use super::{
+    by_libcontainer, launch,
+    making::{Born, Making},
+    place::Placed,
+    state::State,
+};
 use crate::guest::report::Causes;
-
-/// A process that waits to be started.
-pub struct Born {
-    /// Its process id, as the node numbers it.
-    pub pid: i32,
-    /// Its descriptor, from its maker.
-    pub pidfd: OwnedFd,
-    /// Its cgroup directories.
-    pub cgroups: Vec<PathBuf>,
-}
-
-/// What an init is made of.
-pub struct Making<'a> {
-    /// The container's state on disk.
-    pub state: &'a State,
-    /// What the shim asked for.
-    pub request: &'a Create,
-    /// What was prepared.
-    pub placed: &'a Placed,
-    /// The standard streams, unless there is a terminal.
-    pub stdio: &'a [OwnedFd; 3],
-    /// Where it tells causes of failures.
-    pub causes: &'a Causes,
-}
 
 /// Makes the init and its cgroups, and waits until it only waits to be started.
 ///

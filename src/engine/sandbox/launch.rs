@@ -33,10 +33,14 @@ use super::{
     by_hand::check_apparmor,
     cgroup::{self, Birth},
     hooks,
-    init::{Born, Making},
+    making::{Born, Making},
     sibling::{self, Sibling},
 };
-use crate::guest::{EXEC_FAILED, descriptors::close_the_node_s, exit_now};
+use crate::guest::{
+    EXEC_FAILED,
+    descriptors::{close_the_node_s, leave_the_log},
+    exit_now,
+};
 
 /// Whether the container that `spec` describes can be made here: its cgroups are plain directories, and while it is made
 /// nothing is to be done for it by other processes.
@@ -91,7 +95,7 @@ pub fn launch(making: &Making<'_>) -> Result<Born> {
     let (pid, pidfd) = match namespace {
         // Others are in it, who may be allowed to trace.
         PidNamespace::Joined(path) => sibling::by_helper(&birth, |answer| {
-            close_the_node_s(&keep).context("closing inherited descriptors")?;
+            leave_the_log().and_then(|()| close_the_node_s(&keep)).context("closing inherited descriptors")?;
             enter_pid_namespace(&path)?;
             sibling::plain(|| {
                 // SAFETY: the helper's own; this process has nothing to answer.
@@ -218,6 +222,7 @@ fn become_init(
     let arrived = born.map_or(Ok(()), |born| birth.arrive(born));
     let begun = arrived
         .and_then(|()| set_oom_score(&args.spec))
+        .and_then(|()| leave_the_log())
         .and_then(|()| close_the_node_s(keep))
         .map_err(anyhow::Error::from)
         .and_then(|()| limit(&args.spec));

@@ -13,7 +13,7 @@ use nix::{
 };
 use wasmedge_shim_protocol::Pidfd;
 
-use super::state::Init;
+use super::process::Init;
 use crate::files::Root;
 
 /// Names in `/proc/PID/ns`, and flags of setns(2).

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use wasmedge_shim_protocol::Aot;
 
-use super::state::Init;
+use super::process::Init;
 use crate::{aot::Layers, guest::Settings};
 
 /// Version of what this program writes. It grows when a field changes its meaning.
@@ -73,9 +73,9 @@ pub fn read(text: &[u8]) -> serde_json::Result<Record> {
 
 /// Understands what can be understood of a record: of what it takes to remove the container.
 pub fn salvage(text: &[u8]) -> Record {
-    let fields: Map<String, Value> = serde_json::from_slice(text).unwrap_or_default();
+    let fields: Map<String, Value> = serde_json::from_str(&String::from_utf8_lossy(text)).unwrap_or_default();
     Record {
-        version: field(&fields, "version"),
+        version: fields.get("version").and_then(|version| u32::deserialize(version).ok()).unwrap_or(VERSION),
         bundle: field(&fields, "bundle"),
         systemd_cgroup: field(&fields, "systemd_cgroup"),
         worker: field(&fields, "worker"),
@@ -117,6 +117,7 @@ mod tests {
         assert!(read(text).is_err());
         let expected = Record { version: 9, bundle: "/b".into(), cgroups: vec!["/c".into()], ..Record::default() };
         assert_eq!(salvage(text), expected);
+        assert_eq!(salvage(b"{\"bundle\": \"/b\", \"new\": \"\xff\"}").bundle, PathBuf::from("/b"));
         assert_eq!(salvage(b"{\"bun"), Record { version: VERSION, ..salvage(b"{}") });
     }
 

@@ -19,7 +19,8 @@ use super::{
         systemd,
     },
     check,
-    state::{Init, Record, State},
+    process::Init,
+    state::{Record, State},
 };
 use crate::wasm::Limits;
 

@@ -2,7 +2,10 @@
 
 use wasmparser::{Encoding, Parser, Payload};
 
-use super::sections::{Kind, carries_native_code, classify, code_size, has_64_bit_memory, initial_memory};
+use super::{
+    native_library::{Examined, examine},
+    sections::{Kind, carries_native_code, classify, code_size, has_64_bit_memory, initial_memory},
+};
 
 /// What is read of a module that can be read at all is what is in it.
 pub fn sections(data: &[u8]) {
@@ -15,6 +18,25 @@ pub fn sections(data: &[u8]) {
     assert_eq!(wide, facts.wide, "64-bit memories");
     assert_eq!(memory, facts.memory, "bytes of memory");
     assert_eq!(code, facts.code, "bytes of code");
+}
+
+/// What is mapped of a library is of the file, in pieces of whole pages that have nothing in common, and none of them can be
+/// written to and executed.
+pub fn native_libraries(data: &[u8]) {
+    const PAGE: u64 = 4096;
+    let Ok(Examined { loaded, span, symbols: (table, names, hash) }) = examine(data) else { return };
+    let mut free = 0;
+    for one in &loaded {
+        let (start, last) = (one.p_vaddr / PAGE * PAGE, (one.p_vaddr + one.p_memsz).next_multiple_of(PAGE));
+        assert!(free <= start && start <= last && last <= span, "{one:?} of {span:#x}");
+        assert!(one.p_offset % PAGE == one.p_vaddr % PAGE && one.p_filesz <= one.p_memsz, "{one:?}");
+        assert!(one.p_offset + one.p_filesz <= data.len() as u64, "{one:?} of {}", data.len());
+        assert_ne!(one.p_flags & 3, 3, "{one:?}");
+        free = last;
+    }
+    for name in [&b"version"[..], b"intrinsics", b"f0", b"t0", b""] {
+        let _ = hash.find(name, &table, &names);
+    }
 }
 
 /// What wasmparser says of a module.
@@ -45,7 +67,7 @@ impl Facts {
                         facts.memory = facts.memory.saturating_add(memory.initial.saturating_mul(65_536));
                     }
                 }
-                Payload::CodeSectionStart { size, .. } => facts.code = size.into(),
+                Payload::CodeSectionStart { unchecked_range: range, .. } => facts.code = range.end - range.start,
                 _ => {}
             }
         }

@@ -61,20 +61,7 @@ impl NativeLibrary {
     /// Names what it has that compiled modules have not.
     pub fn map(file: BorrowedFd<'_>) -> Result<Self, String> {
         let content = map_whole(file).map_err(|error| format!("it cannot be mapped: {error}"))?;
-        let malformed = |error: elf::ParseError| format!("it is no proper ELF file: {error}");
-        let library = ElfBytes::<NativeEndian>::minimal_parse(content).map_err(malformed)?;
-        if library.ehdr.e_type != abi::ET_DYN || library.ehdr.e_machine != MACHINE {
-            return Err("it is no shared library for this processor".to_owned());
-        }
-        refuse_what_needs_a_linker(&library)?;
-        let tables = library.find_common_data().map_err(malformed)?;
-        let (Some(table), Some(names), Some(hash)) = (tables.dynsyms, tables.dynsyms_strs, tables.sysv_hash) else {
-            return Err("it has no table of symbols".to_owned());
-        };
-        refuse_imports(&table)?;
-        let segments = library.segments().ok_or("it has no segments")?;
-        let loaded: Vec<ProgramHeader> = segments.iter().filter(|segment| segment.p_type == abi::PT_LOAD).collect();
-        let span = check_segments(&loaded, content.len() as u64)?;
+        let Examined { loaded, span, symbols: (table, names, hash) } = examine(content)?;
         let base =
             map_segments(&loaded, span, file.as_raw_fd()).map_err(|error| format!("it cannot be mapped: {error}"))?;
         let unwritable = loaded.iter().filter(|one| one.p_flags & abi::PF_W == 0);
@@ -105,6 +92,35 @@ impl NativeLibrary {
             unsafe { libc::madvise(*start as *mut libc::c_void, *length, libc::MADV_DONTNEED) };
         }
     }
+}
+
+/// A library that needs no linker.
+pub(super) struct Examined<'a> {
+    /// Its segments that are to be loaded, in order.
+    pub(super) loaded: Vec<ProgramHeader>,
+    /// How many bytes of address space they take.
+    pub(super) span: u64,
+    /// Where its symbols are found.
+    pub(super) symbols: (SymbolTable<'a, NativeEndian>, StringTable<'a>, SysVHashTable<'a, NativeEndian>),
+}
+
+/// Looks at all of a library that is used.
+pub(super) fn examine(content: &[u8]) -> Result<Examined<'_>, String> {
+    let malformed = |error: elf::ParseError| format!("it is no proper ELF file: {error}");
+    let library = ElfBytes::<NativeEndian>::minimal_parse(content).map_err(malformed)?;
+    if library.ehdr.e_type != abi::ET_DYN || library.ehdr.e_machine != MACHINE {
+        return Err("it is no shared library for this processor".to_owned());
+    }
+    refuse_what_needs_a_linker(&library)?;
+    let tables = library.find_common_data().map_err(malformed)?;
+    let (Some(table), Some(names), Some(hash)) = (tables.dynsyms, tables.dynsyms_strs, tables.sysv_hash) else {
+        return Err("it has no table of symbols".to_owned());
+    };
+    refuse_imports(&table)?;
+    let segments = library.segments().ok_or("it has no segments")?;
+    let loaded: Vec<ProgramHeader> = segments.iter().filter(|segment| segment.p_type == abi::PT_LOAD).collect();
+    let span = check_segments(&loaded, content.len() as u64)?;
+    Ok(Examined { loaded, span, symbols: (table, names, hash) })
 }
 
 /// Where a segment's pages are, and how many bytes.

@@ -3,6 +3,8 @@
 //! Format: WebAssembly core specification, "Binary Format", section "Modules"; components: the component model's
 //! `Binary.md`.
 
+use super::config::PAGE;
+
 /// The custom section in which WasmEdge keeps native code.
 const NATIVE_CODE_SECTION: &[u8] = b"wasmedge";
 
@@ -11,9 +13,9 @@ const CUSTOM: u8 = 0;
 const MEMORY: u8 = 5;
 const CODE: u8 = 10;
 
-/// Flags of a memory's limits.
-const HAS_MAXIMUM: u8 = 1;
-const IS_64_BIT: u8 = 4;
+/// Bits of a memory's flags: it has a maximum, its addresses have 64 bits.
+const BOUNDED: u8 = 1;
+const WIDE: u8 = 4;
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,24 +50,25 @@ pub fn carries_native_code(module: &[u8]) -> bool {
     sections(module).any(|(id, body)| id == CUSTOM && custom_section_name(body) == Some(NATIVE_CODE_SECTION))
 }
 
-/// Whether a module defines a memory with 64-bit addresses: bit 2 of its limits' flags.
+/// Whether a module defines a memory with 64-bit addresses.
 pub fn has_64_bit_memory(module: &[u8]) -> bool {
-    memories(module).any(|(flags, _)| flags & IS_64_BIT != 0)
+    memories(module).any(|(flags, _)| flags & WIDE != 0)
 }
 
-/// Bytes of linear memory that a module has from the start, in the memories that it defines itself.
+/// Bytes of linear memory that a module has from the start, in all memories that it defines itself.
 pub fn initial_memory(module: &[u8]) -> u64 {
-    memories(module).fold(0, |sum: u64, (_, pages)| sum.saturating_add(pages.saturating_mul(64 * 1024)))
+    memories(module).fold(0, |sum, (_, pages)| sum.saturating_add(pages.saturating_mul(PAGE)))
 }
 
-/// Flags and least size, in pages, of each memory that a module defines, up to where its limits can be followed.
+/// Flags and initial pages of the memories that a module defines, up to where they can be read.
 fn memories(module: &[u8]) -> impl Iterator<Item = (u8, u64)> {
-    let body = sections(module).find(|(id, _)| *id == MEMORY).map(|(_, body)| body);
-    let (count, mut rest) = body.and_then(leb128).unwrap_or_default();
-    (0..count).map_while(move |_| {
+    let memories = sections(module).find(|(id, _)| *id == MEMORY).and_then(|(_, body)| leb128(body));
+    let (mut left, mut rest) = memories.unwrap_or_default();
+    std::iter::from_fn(move || {
+        left = left.checked_sub(1)?;
         let (&flags, limits) = rest.split_first()?;
-        let (pages, after) = leb128(limits)?;
-        rest = if flags & HAS_MAXIMUM == 0 { after } else { leb128(after)?.1 };
+        let (pages, behind) = leb128_of(limits, 10)?;
+        rest = if flags & BOUNDED == 0 { behind } else { leb128_of(behind, 10)?.1 };
         Some((flags, pages))
     })
 }
@@ -81,7 +84,7 @@ fn sections(module: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     std::iter::from_fn(move || {
         let (&id, after_id) = rest.split_first()?;
         let (size, body) = leb128(after_id)?;
-        let (section, following) = body.split_at_checked(usize::try_from(size).ok()?)?;
+        let (section, following) = body.split_at_checked(size)?;
         rest = following;
         Some((id, section))
     })
@@ -89,16 +92,21 @@ fn sections(module: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
 
 fn custom_section_name(section: &[u8]) -> Option<&[u8]> {
     let (length, name) = leb128(section)?;
-    name.get(..usize::try_from(length).ok()?)
+    name.get(..length)
 }
 
-/// Reads an unsigned LEB128 number of up to 64 bits.
-fn leb128(bytes: &[u8]) -> Option<(u64, &[u8])> {
+/// Reads an unsigned 32-bit LEB128 number.
+fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (value, rest) = leb128_of(bytes, 5)?;
+    Some((u32::try_from(value).ok()? as usize, rest))
+}
+
+/// Reads an unsigned LEB128 number of at most `most` bytes; one that does not fit 64 bits is none.
+fn leb128_of(bytes: &[u8], most: usize) -> Option<(u64, &[u8])> {
     let mut value: u64 = 0;
-    for (index, byte) in bytes.iter().take(10).enumerate() {
+    for (index, byte) in bytes.iter().take(most).enumerate() {
         let bits = u64::from(byte & 0x7f);
-        // Of the tenth byte one bit has room.
-        value |= bits.checked_shl(7 * u32::try_from(index).ok()?).filter(|_| index < 9 || bits <= 1)?;
+        value |= bits.checked_shl(7 * index as u32).filter(|shifted| shifted >> (7 * index) == bits)?;
         if byte & 0x80 == 0 {
             return Some((value, &bytes[index + 1..]));
         }
@@ -146,11 +154,24 @@ mod tests {
         assert_eq!(initial_memory(&with_section(5, b"\x01\x00\x11")), 17 * 65_536);
         assert_eq!(initial_memory(&with_section(5, b"\x01\x01\x80\x01\x80\x02")), 128 * 65_536);
         assert_eq!(initial_memory(&with_section(5, b"\x00")), 0);
+        assert_eq!(initial_memory(HEADER), 0);
+    }
+
+    #[test]
+    fn memories_of_all_kinds_are_counted() {
         // Regression tests for C18: all memories count, and numbers of 64 bits are read.
         assert_eq!(initial_memory(&with_section(5, b"\x02\x01\x01\x02\x00\x20")), 33 * 65_536);
         assert_eq!(initial_memory(&with_section(5, b"\x01\x04\x80\x80\x80\x80\x80\x01")), (1 << 35) * 65_536);
         assert_eq!(initial_memory(&with_section(5, b"\x01\x04\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")), u64::MAX);
         assert_eq!(initial_memory(HEADER), 0);
+    }
+
+    #[test]
+    fn all_memories_of_a_module_count() {
+        let module = with_section(5, b"\x03\x00\x01\x01\x02\x03\x05\x81\x80\x80\x80\x80\x01\xff\xff\xff\xff\xff\x02");
+        assert_eq!(initial_memory(&module), (1 + 2 + 1 + (1 << 35)) * 65_536);
+        assert!(has_64_bit_memory(&module));
+        assert!(!has_64_bit_memory(&with_section(5, b"\x02\x00\x01\x00\x01")));
     }
 
     #[test]
@@ -163,7 +184,6 @@ mod tests {
     #[test]
     fn a_64_bit_memory_is_told_from_a_32_bit_one() {
         assert!(has_64_bit_memory(&with_section(5, b"\x01\x04\x01")));
-        assert!(has_64_bit_memory(&with_section(5, b"\x02\x00\x01\x04\x01")));
         assert!(!has_64_bit_memory(&with_section(5, b"\x01\x00\x01")));
         assert!(!has_64_bit_memory(HEADER));
     }

@@ -40,6 +40,8 @@ pub struct Shim {
     /// Where it listens.
     pub socket: PathBuf,
     bundle: Bundle,
+    /// Whether the caller has cleaned up already.
+    left_alone: bool,
 }
 
 impl Bundle {
@@ -57,6 +59,20 @@ impl Bundle {
             spec["process"]["env"] = json!(["PATH=/bin"]);
         });
         bundle
+    }
+
+    /// As [`Bundle::new`], with a configuration whose root file system is somewhere else: nothing is unpacked.
+    ///
+    /// # Errors
+    /// What cannot be written.
+    pub fn of_configuration(id: String, kind: Kind, directory: &Path, spec: &Value) -> std::io::Result<Self> {
+        let bundle = Self { directory: directory.join(&id), id, kind };
+        fs::create_dir_all(&bundle.directory)?;
+        fs::write(bundle.path("log"), "")?;
+        let mut spec = spec.clone();
+        spec["linux"]["cgroupsPath"] = json!(format!("/{NAMESPACE}/{}", bundle.id));
+        fs::write(bundle.path("config.json"), spec.to_string())?;
+        Ok(bundle)
     }
 
     /// A file of the bundle.
@@ -115,6 +131,30 @@ impl Bundle {
         self.start_with(|command| command)
     }
 
+    /// As [`Bundle::start`], where the start may fail: the bundle with the cause, then.
+    ///
+    /// # Errors
+    /// What the command said, or why the shim cannot be reached.
+    pub fn try_start(self) -> Result<Shim, (Self, String)> {
+        let started = match self.shim_command("start").try_finish() {
+            Ok(started) | Err(started) => started,
+        };
+        if started.code != 0 {
+            return Err((self, started.to_string()));
+        }
+        let reply: Option<Value> = serde_json::from_str(&started.stdout).ok();
+        let Some(address) = reply.as_ref().and_then(|reply| reply["address"].as_str()) else {
+            return Err((self, format!("no address\n{started}")));
+        };
+        match Client::connect(address) {
+            Ok(client) => {
+                let socket = address.trim_start_matches("unix://").into();
+                Ok(Shim { client: TaskClient::new(client), socket, bundle: self, left_alone: false })
+            }
+            Err(error) => Err((self, format!("connecting to {address}: {error}"))),
+        }
+    }
+
     /// As [`Bundle::start`], with a change of the command.
     #[track_caller]
     pub fn start_with(self, change: impl FnOnce(Command) -> Command) -> Shim {
@@ -126,7 +166,7 @@ impl Bundle {
         let address = reply["address"].as_str().unwrap_or_else(|| panic!("no address\n{started}"));
         let client = Client::connect(address).unwrap_or_else(|error| panic!("connecting to {address}: {error}"));
         let socket = address.trim_start_matches("unix://").into();
-        Shim { client: TaskClient::new(client), socket, bundle: self }
+        Shim { client: TaskClient::new(client), socket, bundle: self, left_alone: false }
     }
 }
 
@@ -148,6 +188,11 @@ impl Shim {
         let _ = self.client.shutdown(context(), &request);
     }
 
+    /// Lets nothing be done when this is dropped.
+    pub fn leave_alone(&mut self) {
+        self.left_alone = true;
+    }
+
     /// The shim's `delete`, which containerd runs when a shim is gone.
     #[track_caller]
     pub fn clean_up(&self) -> Finished {
@@ -157,6 +202,9 @@ impl Shim {
 
 impl Drop for Shim {
     fn drop(&mut self) {
+        if self.left_alone {
+            return;
+        }
         self.shut_down();
         let id = format!("-id {}", self.bundle.id);
         let ended =

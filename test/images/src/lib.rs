@@ -55,6 +55,9 @@ pub fn all(root: Option<&Path>) -> Result<Vec<(&'static str, Image)>> {
     let hostile = hostile::layers(&modules, &work)?;
     let (wasm, busybox) = (wasm(&modules), busybox(native::busybox(root, &work)?));
 
+    let mut thief = Layer::default();
+    thief.file("thief", 0o755, native::static_program("thief", &work)?);
+
     let absolute = Defaults { entrypoint: vec!["/hello.wasm"], env: vec![PATH], ..Defaults::default() };
     let relative =
         Defaults { entrypoint: vec!["hello.wasm"], env: vec![PATH], working_dir: "/app", ..Defaults::default() };
@@ -66,7 +69,7 @@ pub fn all(root: Option<&Path>) -> Result<Vec<(&'static str, Image)>> {
         ("hello-relative", linux("hello-relative", hello_in_app, relative)?),
         ("hello-path", linux("hello-path", hello_in_app, by_path)?),
         ("busybox", linux("busybox", std::slice::from_ref(&busybox), command("/bin/sh"))?),
-        ("both", linux("both", &[busybox, wasm.clone()], command("/bin/sh"))?),
+        ("both", linux("both", &[busybox, wasm.clone(), thief], command("/bin/sh"))?),
         ("pause", pause(&work)?),
         ("hostile", linux("hostile", &hostile, command("/world.wasm"))?),
         ("hostile-env", linux("hostile-env", &hostile, hostile::environment())?),

@@ -12,6 +12,11 @@ pub fn program(name: &str, work: &Path) -> Result<Vec<u8>> {
     compile(name, work, name, &["-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector"])
 }
 
+/// A static program with libc, from native/NAME.c.
+pub fn static_program(name: &str, work: &Path) -> Result<Vec<u8>> {
+    compile(name, work, name, &["-static"])
+}
+
 /// A shared object from native/NAME.c that leaves the file `mark` behind when it is loaded.
 pub fn trap_library(name: &str, mark: &str, work: &Path) -> Result<Vec<u8>> {
     let define = format!("-DMARK=\"{mark}\"");

@@ -5,14 +5,8 @@ use std::{
     fs, io,
     path::{Component, Path, PathBuf},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
-
-use super::kill::kill_all;
-
-/// How long processes may take to die of SIGKILL before their cgroup is given up. Only those in uninterruptible sleep
-/// take any time at all.
-const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often to look whether a helper is gone, every 0.2 ms.
 const HELPER_ATTEMPTS: usize = 500;
@@ -233,37 +227,6 @@ pub fn wait_for_helpers(pid: i32, directories: &[PathBuf]) {
     }
 }
 
-/// Kills what still runs in the cgroups and removes them, with those below.
-pub fn remove(directories: &[PathBuf]) -> io::Result<()> {
-    let deadline = Instant::now() + KILL_TIMEOUT;
-    for directory in directories {
-        while let Err(error) = remove_tree(directory) {
-            if error.raw_os_error() != Some(libc::EBUSY) || Instant::now() > deadline {
-                return Err(io::Error::new(
-                    error.kind(),
-                    format!("cannot remove cgroup {}: {error}", directory.display()),
-                ));
-            }
-            kill_all(directories);
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
-    Ok(())
-}
-
-fn remove_tree(directory: &Path) -> io::Result<()> {
-    match fs::remove_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-            for child in children(directory) {
-                remove_tree(&child)?;
-            }
-            fs::remove_dir(directory)
-        }
-        result => result,
-    }
-}
-
 /// The cgroups in this one.
 pub fn children(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
@@ -307,10 +270,5 @@ mod tests {
     fn a_process_compared_with_itself_has_no_directories_of_its_own() {
         let me = std::process::id().cast_signed();
         assert!(directories_of(me, &own_membership().unwrap()).unwrap().is_empty());
-    }
-
-    #[test]
-    fn removing_what_is_gone_is_no_error() {
-        remove(&["/sys/fs/cgroup/no-such-cgroup".into()]).unwrap();
     }
 }

@@ -4,6 +4,8 @@ use std::path::{Component, Path};
 
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 
+use crate::sandbox::check;
+
 use super::{
     directories::{directory, hierarchies, memberships},
     files, systemd, v1,
@@ -32,6 +34,10 @@ pub fn resources(data: &[u8]) {
                 assert!(!sound || !change.file.contains('/'), "{change:?}");
             }
         }
+    }
+    if check::resources(&resources, true).is_ok() {
+        let changes = files::changes(&resources, true, &|_| None);
+        assert!(changes.iter().all(|change| files::is_file_name(&change.file)), "{changes:?}");
     }
     for device in resources.devices().iter().flatten() {
         rule(device);

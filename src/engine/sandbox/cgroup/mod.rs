@@ -8,13 +8,15 @@ pub mod fuzz;
 mod kill;
 pub mod mount;
 mod place;
+mod removal;
 pub mod resources;
 pub mod systemd;
 mod v1;
 mod workers;
 
 pub use birth::{Birth, may_arrive_later};
-pub use directories::{Mounted, directories_of, join, join_the_rest, own_membership, remove, wait_for_helpers};
+pub use directories::{Mounted, directories_of, join, join_the_rest, own_membership, wait_for_helpers};
 pub use kill::{kill_all, thaw};
 pub use place::Place;
+pub use removal::remove;
 pub use workers::WorkersCgroup;

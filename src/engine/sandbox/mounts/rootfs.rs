@@ -216,4 +216,38 @@ mod tests {
         fs::create_dir(bundle.path().join("rootfs")).unwrap();
         unmount(bundle.path()).unwrap();
     }
+
+    /// Regression test for C17: a mapped root that is no overlay, and one that is mounted by bind, lost its flags.
+    #[test]
+    fn a_root_by_bind_has_the_flags_that_it_is_given() {
+        let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        // Only this thread: nothing of it is left.
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        mount(Some("tmpfs"), source.path(), Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+        for (mappings, options) in [
+            (&["uidmap=0:1000:10", "gidmap=0:1000:10"][..], &["bind", "ro", "nosuid", "nodev"][..]),
+            (&[], &["bind", "ro", "nosuid", "nodev"]),
+            (&[], &["rbind", "rw", "nosuid", "nodev"]),
+        ] {
+            let words = options.iter().chain(mappings).map(ToString::to_string).collect();
+            let one = RootfsMount {
+                fstype: "bind".into(),
+                source: source.path().display().to_string(),
+                target: String::new(),
+                options: words,
+            };
+            mount_one(&one, target.path()).unwrap();
+            let flags = nix::sys::statvfs::statvfs(target.path()).unwrap().flags();
+            umount2(target.path(), MntFlags::MNT_DETACH).unwrap();
+            use nix::sys::statvfs::FsFlags;
+            assert!(flags.contains(FsFlags::ST_NOSUID | FsFlags::ST_NODEV), "{options:?} {mappings:?}: {flags:?}");
+            assert_eq!(
+                flags.contains(FsFlags::ST_RDONLY),
+                options.contains(&"ro"),
+                "{options:?} {mappings:?}: {flags:?}"
+            );
+        }
+        umount2(source.path(), MntFlags::MNT_DETACH).unwrap();
+    }
 }

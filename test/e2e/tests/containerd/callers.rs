@@ -4,6 +4,7 @@
 mod deadlines;
 mod descriptors;
 mod pods;
+mod shims;
 mod silence;
 mod sockets;
 

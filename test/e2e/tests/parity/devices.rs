@@ -71,6 +71,7 @@ impl Dev {
 
 impl Drop for Dev {
     fn drop(&mut self) {
+        let _ = command("umount").args(["-l", &self.path("pts")]).try_finish();
         let _ = command("umount").args(["-l", &self.0.display().to_string()]).try_finish();
     }
 }
@@ -102,32 +103,25 @@ fn a_dev_that_is_mounted_is_left_alone(scene: &Scene, kind: Kind) {
         let inside = container.init().file("root/dev");
         assert_eq!(fs::metadata(&inside).unwrap().ino(), fs::metadata(&dev.0).unwrap().ino());
         assert!(fs::metadata(inside.join("zero")).unwrap().file_type().is_char_device());
-        assert!(fs::metadata(inside.join("pts")).unwrap().is_dir());
-        // A module has no message queues.
-        let mut mounts = mounts_on_dev(&container);
-        mounts.retain(|mount| kind != Kind::Wasm || !mount.contains("mqueue"));
-        let there = ["/dev tmpfs", "/dev/mqueue mqueue", "/dev/pts devpts", "/dev/shm tmpfs"];
-        let there: Vec<_> = there.iter().filter(|mount| kind != Kind::Wasm || !mount.contains("mqueue")).collect();
-        assert_eq!(mounts.iter().collect::<Vec<_>>(), there, "{flags:?}");
+        // Docker mounts nothing else there.
+        assert_eq!(mounts_on_dev(&container), ["/dev tmpfs"], "{flags:?}");
         container.remove();
     }
     assert_eq!(listing(&dev.0), before);
 }
 
-/// Case 8 of the review. Docker's other mounts need places in it, which runc makes, too.
+/// Case 8 of the review: it was filled with devices. Whether a program runs in such a container is another matter.
 fn an_empty_dev_that_is_mounted_stays_empty(scene: &Scene, kind: Kind) {
     let dev = Dev::empty(scene);
     let run = scene.docker(kind).flags(["-v", &*dev.volume()]).run(kind.either(vec!["/hello.wasm"], vec!["true"]));
-    let names: Vec<_> = fs::read_dir(&dev.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(names.iter().all(|name| ["pts", "shm", "mqueue"].iter().any(|made| name == made)), "{names:?}\n{run}");
+    assert_eq!(listing(&dev.0), Vec::<String>::new(), "{run}");
 }
 
 fn a_dev_that_is_mounted_has_a_terminal(scene: &Scene, kind: Kind) {
     let dev = Dev::new(scene);
+    command("mount").args(["-t", "devpts", "-o", "newinstance,ptmxmode=666", "e2e", &dev.path("pts")]).run();
     let container = start(scene, kind, &["-t", "-v", &dev.volume()]);
-    assert!(mounts_on_dev(&container).contains(&"/dev/console devpts".to_owned()), "{:?}", mounts_on_dev(&container));
-    let words = ["sh", "-c", "test -t 1 && echo terminal >/dev/console"];
-    container.exec(&["-t"], words).finish();
+    assert_eq!(mounts_on_dev(&container), ["/dev tmpfs", "/dev/console devpts", "/dev/pts devpts"]);
 }
 
 /// Case 9 of the review: as Kubernetes' `volumeDevices` has it.

@@ -98,12 +98,12 @@ fn a_directory_is_mounted_on_a_link_to_nothing(scene: &Scene, kind: Kind) {
         let bundle = scene.bundle(kind, &kind.sleeper());
         let root = bundle.path("rootfs");
         fs::create_dir_all(root.join("var")).unwrap();
-        symlink("/mnt/data", root.join("data")).unwrap();
+        symlink("/mnt/data", root.join("to-data")).unwrap();
         symlink("/run2", root.join("var/run2")).unwrap();
         symlink("/tmp/run2", root.join("run2")).unwrap();
         let bind =
             |place: &str| json!({ "destination": place, "type": "bind", "source": directory, "options": ["rbind"] });
-        add_mounts(&bundle, json!([bind("/data"), bind("/var/run2/deep")]));
+        add_mounts(&bundle, json!([bind("/to-data"), bind("/var/run2/deep")]));
         seen(bundle, &["/mnt/data/file", "/tmp/run2/deep/file"])
     });
 }

@@ -21,6 +21,8 @@ for_kinds! {
     a_file_in_a_user_namespace_belongs_to_the_mapped_user;
     an_exec_in_a_user_namespace_is_mapped_too;
     a_mount_is_mapped_to_a_user_namespace;
+    // runc 1.3 refuses those of a user namespace, runc 1.4 sets them.
+    a_kernel_parameter_of_a_user_namespace_is_the_container_s_own: Wasm Linux;
     a_namespace_by_its_path_is_joined;
 }
 
@@ -203,6 +205,29 @@ fn a_mount_is_mapped_to_a_user_namespace(scene: &Scene, kind: Kind) {
     let made = fs::metadata(outside.join("made")).expect("the file that was made");
     assert_eq!((made.uid(), made.gid()), (0, 0));
     shim.delete().unwrap();
+}
+
+fn a_kernel_parameter_of_a_user_namespace_is_the_container_s_own(scene: &Scene, kind: Kind) {
+    let file = "/proc/sys/user/max_net_namespaces";
+    let before = read(file);
+    let value = before.trim().parse::<u64>().unwrap() - 1;
+    let bundle = mapped_bundle(scene, kind, &kind.sleeper());
+    bundle.configure(|spec| {
+        spec["linux"]["sysctl"] =
+            json!({ "user.max_net_namespaces": value.to_string(), "net.ipv4.ip_default_ttl": "77", "kernel.msgmax": "4321" });
+    });
+    let shim = bundle.start();
+    let pid = shim.create().unwrap().pid.to_string();
+    let inside = |kind: &str, file: &str| {
+        let enter = e2e::command("nsenter").args(["--target", &pid, kind, "cat", file]);
+        enter.run().stdout.trim().to_owned()
+    };
+    assert_eq!(inside("--user", file), value.to_string());
+    assert_eq!(inside("--net", "/proc/sys/net/ipv4/ip_default_ttl"), "77");
+    assert_eq!(inside("--ipc", "/proc/sys/kernel/msgmax"), "4321");
+    assert_eq!(read(file), before);
+    shim.start().unwrap();
+    super::exec_api::end(&shim);
 }
 
 fn a_namespace_by_its_path_is_joined(scene: &Scene, kind: Kind) {

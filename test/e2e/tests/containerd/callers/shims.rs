@@ -1,0 +1,37 @@
+//! Shims that die with a request under way: what comes of it is nobody's.
+
+use std::{path::PathBuf, time::Duration};
+
+use e2e::{Kind, Scene, engine, for_kinds, process::Process, shim::Shim, until};
+
+use super::Hasty;
+
+for_kinds! {
+    a_container_whose_shim_died_while_it_was_made_is_removed: Wasm Linux;
+}
+
+fn state(shim: &Shim) -> PathBuf {
+    PathBuf::from(engine::STATE).join("containers/default").join(shim.id())
+}
+
+/// The clean-up comes once, and here it comes before there is anything: the container would stay for ever.
+fn a_container_whose_shim_died_while_it_was_made_is_removed(scene: &Scene, kind: Kind) {
+    let warm = scene.bundle(kind, &kind.sleeper()).start();
+    warm.create().unwrap();
+    let host = engine::running_host();
+    let shim = scene.bundle(kind, &kind.sleeper()).start();
+    let made = || Process::all().iter().filter(|process| process.parent == host.pid).count();
+    let before = made();
+    let stopped = host.stop();
+    Hasty(&shim).create();
+    let id = format!("-id {}", shim.id());
+    Process::all().iter().filter(|process| process.command.contains(&id)).for_each(Process::kill);
+    shim.clean_up();
+    assert!(!state(&shim).exists());
+    drop(stopped);
+    until("the container", || (made() > before).then_some(()));
+    let gone = || (!state(&shim).exists() && made() == before).then_some(());
+    e2e::within(Duration::from_secs(5), gone).unwrap_or_else(|| panic!("{} is left", state(&shim).display()));
+    assert!(host.lives());
+    warm.delete().unwrap();
+}
