@@ -84,7 +84,16 @@ unsafe extern "C" {
     fn dlvsym(handle: *mut c_void, symbol: *const c_char, version: *const c_char) -> *mut c_void;
 }
 
+type Dlerror = unsafe extern "C" fn() -> *mut c_char;
+
+/// libc's `dlerror`. Looked up before anything can fail: `dlvsym` forgets what failed before it.
+fn dlerror_of_libc() -> Dlerror {
+    // SAFETY: libc's function has this type.
+    unsafe { std::mem::transmute::<usize, Dlerror>(of_libc!(c"dlerror")) }
+}
+
 extern "C" fn find_dlsym() -> usize {
+    dlerror_of_libc();
     let found = find_in_libc(c"dlsym");
     LIBC_DLSYM.store(found, Ordering::Relaxed);
     found
@@ -106,6 +115,7 @@ pub unsafe extern "C" fn dlopen(path: *const c_char, flags: c_int) -> *mut c_voi
     // SAFETY: the caller's arguments.
     let Some(fd) = (unsafe { offered(path) }) else {
         type Function = unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void;
+        dlerror_of_libc();
         // SAFETY: libc's function has this type; the caller's arguments, as they came.
         return unsafe { std::mem::transmute::<usize, Function>(of_libc!(c"dlopen"))(path, flags) };
     };
@@ -131,8 +141,8 @@ pub unsafe extern "C" fn dlerror() -> *mut c_char {
     match locked(&CAUSE).take() {
         // The caller may read it until its next call, which may never come.
         Some(cause) => cause.into_raw(),
-        // SAFETY: libc's function has this type.
-        None => unsafe { std::mem::transmute::<usize, unsafe extern "C" fn() -> *mut c_char>(of_libc!(c"dlerror"))() },
+        // SAFETY: as libc's.
+        None => unsafe { dlerror_of_libc()() },
     }
 }
 
