@@ -1,31 +1,29 @@
 //! One end of the socket: whole messages in, whole messages out.
 
 use std::{
-    io::{self, IoSlice, IoSliceMut},
+    io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     path::Path,
 };
 
 use nix::{
-    cmsg_space,
-    errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
     sys::socket::{
-        AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen,
-        sendmsg, setsockopt, socket,
+        AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, setsockopt, socket,
         sockopt::{ReceiveTimeout, SendTimeout},
     },
     sys::time::TimeVal,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, FromHost, Hello, Peer, Result, ToHost, check_hello, check_peer, wipe};
+use crate::{
+    Error, FromHost, Hello, Peer, Result, ToHost, check_hello, check_peer,
+    packet::{Packet, receive_packet, send_packet},
+    wipe,
+};
 
 /// Largest message, in bytes. A root filesystem of 128 layers takes about 20 kB.
 pub const MAX_MESSAGE: usize = 64 * 1024;
-
-/// Most file descriptors with one message.
-pub const MAX_FDS: usize = 4;
 
 /// How long a blocking client waits for the host, in seconds: for a place in its queue of connections, for its hello.
 const PATIENCE: i64 = 5;
@@ -112,17 +110,7 @@ impl Channel {
         if bytes.len() > MAX_MESSAGE {
             return Err(Error::TooLarge { size: bytes.len(), limit: MAX_MESSAGE });
         }
-        let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
-        let rights = [ControlMessage::ScmRights(&raw)];
-        let control = if raw.is_empty() { &[][..] } else { &rights[..] };
-        loop {
-            let iov = [IoSlice::new(&bytes)];
-            match sendmsg::<()>(self.socket.as_raw_fd(), &iov, control, MsgFlags::MSG_NOSIGNAL, None) {
-                Ok(_) => return Ok(()),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(io::Error::from(errno).into()),
-            }
-        }
+        Ok(send_packet(&self.socket, &bytes, fds)?)
     }
 
     /// Receives one message and its file descriptors; `None` when the peer has closed.
@@ -131,67 +119,18 @@ impl Channel {
     /// [`Error::Malformed`] or [`Error::TooLarge`] for a packet that is no message: the connection is of no use then.
     pub fn recv<T: DeserializeOwned>(&self) -> Result<Option<Received<T>>> {
         let mut buffer = vec![0; MAX_MESSAGE];
-        let (size, mut fds, flags) = self.recv_packet(&mut buffer)?;
-        if flags.contains(MsgFlags::MSG_TRUNC) {
+        let Packet { size, fds, cut, fds_lost } = receive_packet(&self.socket, &mut buffer, 0)?;
+        if cut {
             return Err(Error::TooLarge { size, limit: MAX_MESSAGE });
         }
         if size == 0 {
             return Ok(None);
-        }
-        let fds_lost = flags.contains(MsgFlags::MSG_CTRUNC);
-        if fds_lost {
-            // Which ones came is not known, and whoever goes without them needs the room.
-            fds.clear();
         }
         let message = postcard::from_bytes(&buffer[..size]);
         // What is freed stays in the host's memory, of which every container has a copy.
         wipe(&mut buffer[..size]);
         Ok(Some(Received { message: message?, fds, fds_lost }))
     }
-
-    /// By hand, as nix hands out no descriptors at all, and leaves them open, where there was no room for all of them.
-    fn recv_packet(&self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>, MsgFlags)> {
-        let mut control = cmsg_space!([RawFd; MAX_FDS]);
-        loop {
-            let mut iov = IoSliceMut::new(buffer);
-            // SAFETY: for this structure of integers and pointers all zeros are a value.
-            let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-            header.msg_iov = (&raw mut iov).cast();
-            header.msg_iovlen = 1;
-            header.msg_control = control.as_mut_ptr().cast();
-            header.msg_controllen = control.capacity() as _;
-            // SAFETY: an IoSliceMut has the layout of an iovec; both buffers are as large as the header says.
-            let size = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) };
-            match usize::try_from(size) {
-                Ok(size) => return Ok((size, received_fds(&header), MsgFlags::from_bits_retain(header.msg_flags))),
-                Err(_) if Errno::last() == Errno::EINTR => {}
-                Err(_) => return Err(io::Error::last_os_error()),
-            }
-        }
-    }
-}
-
-/// Takes the descriptors that recvmsg has put into the control messages of `header`.
-fn received_fds(header: &libc::msghdr) -> Vec<OwnedFd> {
-    let mut fds = Vec::new();
-    // SAFETY: the kernel has filled in the header and the buffer that it points to.
-    let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
-    // SAFETY: null, or a control message in that buffer.
-    while let Some(message) = unsafe { next.as_ref() } {
-        if (message.cmsg_level, message.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
-            // SAFETY: takes an integer.
-            let head = unsafe { libc::CMSG_LEN(0) } as usize;
-            let count = message.cmsg_len.saturating_sub(head) / size_of::<RawFd>();
-            // SAFETY: the data of this kind of message are so many descriptors, which the kernel has just installed for us.
-            let fd = |index| unsafe {
-                OwnedFd::from_raw_fd(libc::CMSG_DATA(next).cast::<RawFd>().add(index).read_unaligned())
-            };
-            fds.extend((0..count).map(fd));
-        }
-        // SAFETY: as above.
-        next = unsafe { libc::CMSG_NXTHDR(header, next) };
-    }
-    fds
 }
 
 impl AsFd for Channel {

@@ -13,6 +13,7 @@ mod error;
 mod hello;
 mod location;
 mod message;
+mod packet;
 mod peer;
 mod pidfd;
 mod plugins;
@@ -20,7 +21,7 @@ mod proposals;
 mod secret;
 
 pub use aot::{Aot, AotPolicy, Optimization};
-pub use channel::{Channel, MAX_FDS, MAX_MESSAGE, Received};
+pub use channel::{Channel, MAX_MESSAGE, Received};
 pub use engine::Engine;
 pub use error::{Error, Failure, FailureKind, MAX_TEXT, Result, cut};
 pub use hello::{Hello, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, Versions, check_hello};
@@ -29,6 +30,7 @@ pub use message::{
     ContainerKey, Create, Created, Deleted, Exec, Exit, ExitStatus, FromHost, Outcome, Reply, Request, RootfsMount,
     SandboxOptions, StdioPresence, ToHost, Update,
 };
+pub use packet::{MAX_FDS, Packet, receive_packet, send_packet};
 pub use peer::{Peer, check_peer};
 pub use pidfd::{Pidfd, exit_code};
 pub use plugins::Plugins;

@@ -1,24 +1,20 @@
 //! Workers: forks of the host that do one request and exit.
 
 use std::{
-    io::{self, IoSlice, IoSliceMut},
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
 };
 
 use nix::{
-    cmsg_space,
     errno::Errno,
     sys::{
         prctl,
         signal::{SigSet, SigmaskHow, Signal, sigprocmask},
-        socket::{
-            AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
-            socketpair,
-        },
+        socket::{AddressFamily, SockFlag, SockType, socketpair},
     },
     unistd::{Pid, getpid, getppid, setpgid},
 };
-use wasmedge_shim_protocol::{ContainerKey, Failure, MAX_FDS, Outcome, Pidfd};
+use wasmedge_shim_protocol::{ContainerKey, Failure, Outcome, Pidfd, receive_packet, send_packet};
 
 use super::{
     confine::Confinement,
@@ -100,42 +96,26 @@ impl Worker {
     /// `UnexpectedEof` when the worker is gone without an outcome.
     pub fn outcome(&mut self) -> io::Result<Option<(Outcome, Vec<OwnedFd>)>> {
         let mut buffer = vec![0; MAX_REPORT];
-        loop {
-            let (size, fds) = match self.receive(&mut buffer) {
-                Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(received) => received,
-                Err(Errno::EAGAIN) => return Ok(None),
-                Err(Errno::EINTR) => continue,
-                Err(errno) => return Err(errno.into()),
-            };
-            let outcome = postcard::from_bytes::<Outcome>(&buffer[..size]).map_err(io::Error::other)?;
-            return Ok(Some((outcome, fds)));
+        let packet = match receive_packet(&self.socket, &mut buffer, libc::MSG_DONTWAIT) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            packet => packet?,
+        };
+        if packet.size == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-    }
-
-    fn receive(&self, buffer: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
-        let mut control = cmsg_space!([RawFd; MAX_FDS]);
-        let mut iov = [IoSliceMut::new(buffer)];
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        let packet = recvmsg::<()>(self.socket.as_raw_fd(), &mut iov, Some(&mut control), flags)?;
-        let mut fds = Vec::new();
-        for message in packet.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(raw) = message {
-                // SAFETY: the kernel has just installed these descriptors for us.
-                fds.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
-            }
+        if packet.fds_lost {
+            return Err(io::Error::other("no room for the descriptors of its report"));
         }
-        Ok((packet.bytes, fds))
+        let outcome = postcard::from_bytes::<Outcome>(&buffer[..packet.size]).map_err(io::Error::other)?;
+        Ok(Some((outcome, packet.fds)))
     }
 }
 
 /// Sends the outcome and the file descriptors that go with it. A host that is gone has nobody left to tell.
 fn send(socket: &OwnedFd, outcome: &Outcome, fds: &[OwnedFd]) {
     let Ok(bytes) = postcard::to_stdvec(outcome) else { return };
-    let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
-    let rights = [ControlMessage::ScmRights(&raw)];
-    let control = if raw.is_empty() { &[][..] } else { &rights[..] };
-    let _ = sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(&bytes)], control, MsgFlags::MSG_NOSIGNAL, None);
+    let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+    let _ = send_packet(socket, &bytes, &fds);
 }
 
 /// The time since boot in the unit of `/proc/PID/stat`, rounded down as there.
