@@ -4,6 +4,7 @@
 
 mod aot;
 mod cache;
+mod clone;
 mod compile;
 mod containerd;
 mod files;

@@ -8,7 +8,7 @@
 use std::{
     fs,
     io::{self, Write},
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     path::{Path, PathBuf},
 };
 
@@ -27,6 +27,7 @@ use nix::{
 };
 
 use super::{filter, notes, priority};
+use crate::clone::clone3;
 
 /// The first of the users that compilers are, one each: a range that nothing else takes (systemd, UIDS-GIDS.md).
 const FIRST_USER: u32 = 1_990_000_000;
@@ -150,27 +151,9 @@ fn user_outside() -> u32 {
 
 /// fork(2) into new namespaces: the child gets `None`.
 fn clone(namespaces: libc::c_int) -> nix::Result<Option<Inmate>> {
-    let mut pidfd: RawFd = -1;
-    let mut args = libc::clone_args {
-        flags: u64::from((namespaces | libc::CLONE_PIDFD).unsigned_abs()),
-        pidfd: (&raw mut pidfd) as u64,
-        child_tid: 0,
-        parent_tid: 0,
-        exit_signal: u64::from(libc::SIGCHLD.unsigned_abs()),
-        stack: 0,
-        stack_size: 0,
-        tls: 0,
-        set_tid: 0,
-        set_tid_size: 0,
-        cgroup: 0,
-    };
-    // SAFETY: as fork in a process with a single thread.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
-    match Errno::result(pid)? {
-        0 => Ok(None),
-        // SAFETY: the kernel has made this descriptor for us.
-        pid => Ok(Some(Inmate { pid: Pid::from_raw(pid as i32), pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })),
-    }
+    // SAFETY: a builder, and whoever compiles for people, has one thread.
+    let made = unsafe { clone3(namespaces, libc::SIGCHLD, None)? };
+    Ok(made.map(|(pid, pidfd)| Inmate { pid, pidfd }))
 }
 
 /// Waits until the maker has done its part.

@@ -1,9 +1,6 @@
 //! fork(2), with the child's descriptor, and with the child in a cgroup of cgroup v2 from its first instruction.
 
-use std::{
-    io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-};
+use std::{io, os::fd::BorrowedFd};
 
 use nix::{
     errno::Errno,
@@ -12,8 +9,7 @@ use nix::{
 };
 use wasmedge_shim_protocol::Pidfd;
 
-/// `CLONE_INTO_CGROUP` (linux/sched.h).
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+use crate::clone::clone3;
 
 /// A new process, as each of the two sees it.
 pub enum Forked {
@@ -38,10 +34,12 @@ pub enum Forked {
 pub unsafe fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
     if let Some(cgroup) = cgroup {
         // SAFETY: the caller's.
-        match unsafe { clone_into(cgroup) } {
+        match unsafe { clone3(0, libc::SIGCHLD, Some(cgroup)) } {
             // An older kernel, or the cgroup is gone.
             Err(Errno::ENOSYS | Errno::EINVAL | Errno::E2BIG | Errno::ENODEV | Errno::EBUSY | Errno::EOPNOTSUPP) => {}
-            made => return made.map_err(io::Error::from),
+            Err(errno) => return Err(errno.into()),
+            Ok(None) => return Ok(Forked::Child),
+            Ok(Some((child, pidfd))) => return Ok(Forked::Parent { child, pidfd: pidfd.into() }),
         }
     }
     // SAFETY: the caller's.
@@ -56,32 +54,5 @@ pub unsafe fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
             }
         },
         ForkResult::Child => Ok(Forked::Child),
-    }
-}
-
-unsafe fn clone_into(cgroup: BorrowedFd<'_>) -> nix::Result<Forked> {
-    let mut pidfd: RawFd = -1;
-    let mut args = libc::clone_args {
-        flags: u64::from(libc::CLONE_PIDFD.unsigned_abs()) | CLONE_INTO_CGROUP,
-        pidfd: (&raw mut pidfd) as u64,
-        child_tid: 0,
-        parent_tid: 0,
-        exit_signal: u64::from(libc::SIGCHLD.unsigned_abs()),
-        stack: 0,
-        stack_size: 0,
-        tls: 0,
-        set_tid: 0,
-        set_tid_size: 0,
-        cgroup: cgroup.as_raw_fd().unsigned_abs().into(),
-    };
-    // SAFETY: the caller's; as fork in a process with a single thread.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
-    match Errno::result(pid)? {
-        0 => Ok(Forked::Child),
-        pid => {
-            // SAFETY: the kernel has made this descriptor for us.
-            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-            Ok(Forked::Parent { child: Pid::from_raw(pid as i32), pidfd: pidfd.into() })
-        }
     }
 }

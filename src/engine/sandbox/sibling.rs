@@ -1,22 +1,16 @@
 //! fork(2), but the child is the host's, like the worker itself, and is born in its cgroups.
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use anyhow::{Context, Result, bail};
-use nix::{
-    errno::Errno,
-    sys::socket::{AddressFamily, SockFlag, SockType, socketpair},
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use wasmedge_shim_protocol::Pidfd;
 
 use super::{
     cgroup::{Birth, may_arrive_later},
     handover,
 };
-use crate::guest::exit_now;
-
-/// `CLONE_INTO_CGROUP` (linux/sched.h).
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+use crate::{clone::clone3, guest::exit_now};
 
 /// A new process, as each of the two sees it.
 pub enum Sibling {
@@ -31,14 +25,13 @@ pub enum Sibling {
 /// # Errors
 /// Those of clone3(2).
 pub fn make(namespaces: libc::c_int, birth: &Birth) -> nix::Result<Sibling> {
-    let flags = u64::from(namespaces.unsigned_abs());
     if let Some(directory) = birth.unified() {
-        match clone3(flags | CLONE_INTO_CGROUP, directory.as_raw_fd().unsigned_abs().into(), true) {
+        match clone(namespaces, Some(directory)) {
             Err(errno) if may_arrive_later(errno) => {}
             made => return made,
         }
     }
-    clone3(flags, 0, false)
+    clone(namespaces, None)
 }
 
 /// Has a helper process do `job`, which makes a process, and waits for both: the id of what was made, and its pidfd.
@@ -78,7 +71,7 @@ pub fn by_helper(birth: &Birth, job: impl FnOnce(RawFd) -> Result<(i32, OwnedFd)
 
 /// Makes a process of this one, in the same cgroups, which runs `child` and ends.
 pub fn plain(child: impl FnOnce()) -> Result<(i32, OwnedFd)> {
-    match clone3(0, 0, false).context("cannot make a process in the container")? {
+    match clone(0, None).context("cannot make a process in the container")? {
         Sibling::Made(pid, pidfd) => Ok((pid, pidfd)),
         Sibling::Child(_) => {
             child();
@@ -87,28 +80,8 @@ pub fn plain(child: impl FnOnce()) -> Result<(i32, OwnedFd)> {
     }
 }
 
-fn clone3(flags: u64, cgroup: u64, born: bool) -> nix::Result<Sibling> {
-    let mut pidfd: RawFd = -1;
-    let always = libc::CLONE_PARENT | libc::CLONE_PIDFD;
-    let mut args = libc::clone_args {
-        flags: flags | u64::from(always.unsigned_abs()),
-        pidfd: (&raw mut pidfd) as u64,
-        child_tid: 0,
-        parent_tid: 0,
-        // That of the parent's own end, with CLONE_PARENT.
-        exit_signal: 0,
-        stack: 0,
-        stack_size: 0,
-        tls: 0,
-        set_tid: 0,
-        set_tid_size: 0,
-        cgroup,
-    };
-    // SAFETY: as fork in a process with a single thread.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
-    match Errno::result(pid)? {
-        0 => Ok(Sibling::Child(born)),
-        // SAFETY: the kernel has made this descriptor for us.
-        pid => Ok(Sibling::Made(pid as i32, unsafe { OwnedFd::from_raw_fd(pidfd) })),
-    }
+fn clone(namespaces: libc::c_int, cgroup: Option<BorrowedFd<'_>>) -> nix::Result<Sibling> {
+    // SAFETY: a worker and its helpers have one thread.
+    let made = unsafe { clone3(namespaces | libc::CLONE_PARENT, 0, cgroup)? };
+    Ok(made.map_or(Sibling::Child(cgroup.is_some()), |(pid, pidfd)| Sibling::Made(pid.as_raw(), pidfd)))
 }
