@@ -11,6 +11,7 @@ mod files;
 #[cfg(any(feature = "fuzzing", test))]
 pub mod fuzz;
 mod guest;
+mod hierarchies;
 mod host;
 mod journal;
 mod run;

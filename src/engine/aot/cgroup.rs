@@ -5,8 +5,10 @@
 
 use std::{
     fs, io,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
+
+use crate::hierarchies::{Hierarchy, hierarchy_of, memberships, mounted_hierarchies, own_membership};
 
 const NAME: &str = "wasmedge-compilers";
 
@@ -127,35 +129,24 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
 }
 
 fn places() -> io::Result<Vec<Place>> {
-    Ok(find(&fs::read_to_string("/proc/self/mountinfo")?, &fs::read_to_string("/proc/self/cgroup")?))
+    Ok(find(&mounted_hierarchies()?, &own_membership()?))
 }
 
-/// The places by what a process can see of its cgroups (proc_pid_mountinfo(5), cgroups(7)).
-pub(super) fn find(mountinfo: &str, membership: &str) -> Vec<Place> {
-    let mounts: Vec<_> = mountinfo.lines().filter_map(mount).collect();
+/// The places by what a process can see of its cgroups.
+pub(super) fn find(mounted: &[Hierarchy], membership: &str) -> Vec<Place> {
     let mut places = Vec::<Place>::new();
-    for line in membership.lines() {
-        let Some((controllers, path)) = line.split_once(':').and_then(|(_, rest)| rest.split_once(':')) else {
-            continue;
-        };
+    for (controllers, path) in memberships(membership) {
         let v2 = controllers.is_empty();
         if !v2 && !controllers.split(',').any(|name| matches!(name, "memory" | "cpu")) {
             continue;
         }
-        let same = |one: &&Mount| match v2 {
-            true => one.v2,
-            false => !one.v2 && controllers.split(',').all(|name| one.options.split(',').any(|option| option == name)),
-        };
-        let Some(mount) = mounts.iter().find(same) else { continue };
-        let Ok(below) = Path::new(path).strip_prefix(mount.root) else { continue };
+        let Some(hierarchy) = hierarchy_of(mounted, controllers) else { continue };
+        let Some(own) = hierarchy.directory(path) else { continue };
+        let top = &hierarchy.mount_point;
         // Beside where this process is; at the top there is no beside.
-        let beside = below.parent().unwrap_or(Path::new(""));
-        // Outside of this process's cgroup namespace the kernel names a cgroup by `..`, which is not below the mount.
-        if !below.components().all(|part| matches!(part, Component::Normal(_))) {
-            continue;
-        }
+        let beside = if own == *top { top } else { own.parent().unwrap_or(top) };
         let controllers = (!v2).then(|| controllers.to_owned());
-        places.push(Place { directory: mount.point.join(beside).join(NAME), controllers, top: mount.point.into() });
+        places.push(Place { directory: beside.join(NAME), controllers, top: top.clone() });
     }
     // In the hybrid layout cgroup v2 has no controllers of its own.
     let v1 = places.iter().any(|place| place.controllers.is_some());
@@ -163,28 +154,10 @@ pub(super) fn find(mountinfo: &str, membership: &str) -> Vec<Place> {
     places
 }
 
-struct Mount<'a> {
-    root: &'a str,
-    point: &'a Path,
-    options: &'a str,
-    v2: bool,
-}
-
-fn mount(line: &str) -> Option<Mount<'_>> {
-    let (left, right) = line.split_once(" - ")?;
-    let (mut left, mut right) = (left.split(' ').skip(3), right.split(' '));
-    let (root, point) = (left.next()?, Path::new(left.next()?));
-    let v2 = match right.next()? {
-        "cgroup" => false,
-        "cgroup2" => true,
-        _ => return None,
-    };
-    Some(Mount { root, point, options: right.nth(1)?, v2 })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hierarchies::hierarchies;
 
     #[test]
     fn on_v1_it_is_beside_the_host_s_in_the_hierarchies_that_bound() {
@@ -194,7 +167,7 @@ mod tests {
 38 32 0:33 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd
 39 32 0:34 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw";
         let membership = "4:memory:/system.slice/containerd.service\n3:cpu,cpuacct:/\n2:name=systemd:/x\n0::/init\n";
-        let places = find(mountinfo, membership);
+        let places = find(&hierarchies(mountinfo), membership);
         let directories: Vec<_> = places.iter().map(|place| place.directory.to_str().unwrap()).collect();
         let expected =
             ["/sys/fs/cgroup/memory/system.slice/wasmedge-compilers", "/sys/fs/cgroup/cpu,cpuacct/wasmedge-compilers"];
@@ -204,18 +177,18 @@ mod tests {
     #[test]
     fn on_v2_there_is_one() {
         let mountinfo = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate";
-        let places = find(mountinfo, "0::/system.slice/containerd.service\n");
+        let places = find(&hierarchies(mountinfo), "0::/system.slice/containerd.service\n");
         assert_eq!(places.len(), 1);
         assert_eq!(places[0].directory.to_str(), Some("/sys/fs/cgroup/system.slice/wasmedge-compilers"));
         assert_eq!(places[0].controllers, None);
-        let at_top = find(mountinfo, "0::/\n");
+        let at_top = find(&hierarchies(mountinfo), "0::/\n");
         assert_eq!(at_top[0].directory.to_str(), Some("/sys/fs/cgroup/wasmedge-compilers"));
-        assert_eq!(find("", "0::/\n"), []);
+        assert_eq!(find(&[], "0::/\n"), []);
     }
 
     #[test]
     fn a_cgroup_out_of_sight_is_left_alone() {
         let mountinfo = "37 32 0:32 /elsewhere /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory";
-        assert_eq!(find(mountinfo, "4:memory:/system.slice/containerd.service\n"), []);
+        assert_eq!(find(&hierarchies(mountinfo), "4:memory:/system.slice/containerd.service\n"), []);
     }
 }

@@ -10,7 +10,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use wasmedge_shim_protocol::{Optimization, Proposal, Proposals};
 
 use super::{cgroup, identity, key::Key, queue, sealed};
-use crate::wasm::Features;
+use crate::{hierarchies::hierarchies, wasm::Features};
 
 /// What is sealed is whole, and nothing else is; each key has a file name of its own, which stays in the cache.
 pub fn cache_entries(data: &[u8]) {
@@ -43,7 +43,7 @@ pub fn cache_entries(data: &[u8]) {
 /// A `mountinfo`, and the cgroups of this process: the compilers' cgroup is not outside of where its hierarchy is mounted.
 /// A name of a ticket is one ticket.
 pub fn places(mountinfo: &str, membership: &str) {
-    for place in cgroup::find(mountinfo, membership) {
+    for place in cgroup::find(&hierarchies(mountinfo), membership) {
         let below = place.directory.strip_prefix(&place.top).unwrap();
         assert!(below.components().all(|part| matches!(part, Component::Normal(_))), "{:?}", place.directory);
     }

@@ -17,7 +17,10 @@ use super::{
     making::{Born, Making},
     sibling,
 };
-use crate::guest::descriptors::{close_the_node_s, leave_the_log};
+use crate::{
+    guest::descriptors::{close_the_node_s, leave_the_log},
+    hierarchies::own_membership,
+};
 
 /// Has libcontainer make the init and its cgroups, from a helper: libcontainer changes its caller, and its processes keep the
 /// caller's descriptors until the init meets the guest.
@@ -28,7 +31,7 @@ pub fn launch(making: &Making<'_>) -> Result<Born> {
         false => None,
     };
     let bundle = if spec_for_hooks.is_some() { request.bundle.as_path() } else { state.bundle() };
-    let outside = cgroup::own_membership()?;
+    let outside = own_membership()?;
     let streams = making.stdio.iter().map(AsRawFd::as_raw_fd);
     let keep: Vec<RawFd> = streams.chain(placed.descriptors.iter().copied()).collect();
     let (pid, pidfd) = sibling::by_helper(&Birth::into(&[])?, |_| {

@@ -3,41 +3,26 @@
 
 use std::{
     fs, io,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
+use crate::hierarchies::{Hierarchy, directory, hierarchy_of, memberships, mounted_hierarchies, own_membership};
+
 /// How often to look whether a helper is gone, every 0.2 ms.
 const HELPER_ATTEMPTS: usize = 500;
 
-/// A mounted hierarchy.
-pub struct Hierarchy {
-    /// What `/proc/PID/cgroup` calls it: controllers, `name=…`, or nothing for cgroup v2.
-    pub controllers: String,
-    /// Where it is mounted.
-    pub mount_point: PathBuf,
-    /// The part of the hierarchy that is mounted there.
-    pub root: PathBuf,
-}
-
-impl Hierarchy {
-    /// Whether it is one of cgroup v1 with controllers.
-    pub fn has_controllers(&self) -> bool {
-        !self.controllers.is_empty() && !self.controllers.contains("name=")
-    }
-}
-
 /// The mounted hierarchies of cgroup v1 that have controllers.
 pub fn v1_hierarchies() -> io::Result<Vec<Hierarchy>> {
-    let mounted = hierarchies(&fs::read_to_string("/proc/self/mountinfo")?);
+    let mounted = mounted_hierarchies()?;
     Ok(mounted.into_iter().filter(Hierarchy::has_controllers).collect())
 }
 
 /// All mounted hierarchies, each once.
 pub fn mounted() -> io::Result<Vec<Hierarchy>> {
     let mut mounted = Vec::<Hierarchy>::new();
-    for hierarchy in hierarchies(&fs::read_to_string("/proc/self/mountinfo")?) {
+    for hierarchy in mounted_hierarchies()? {
         // Mounted again somewhere else, as for a container in a container.
         if !mounted.iter().any(|other| other.controllers == hierarchy.controllers) {
             mounted.push(hierarchy);
@@ -54,7 +39,7 @@ pub struct Mounted {
 impl Mounted {
     /// As they are now.
     pub fn read() -> io::Result<Self> {
-        Ok(Self { hierarchies: hierarchies(&fs::read_to_string("/proc/self/mountinfo")?) })
+        Ok(Self { hierarchies: mounted_hierarchies()? })
     }
 
     /// Where a process with this `/proc/PID/cgroup` is in the hierarchy that has `controller`, or cgroup v2 for an empty
@@ -83,7 +68,7 @@ impl Mounted {
 
 /// The directory of process `pid` on cgroup v2, if that is mounted.
 pub fn unified_of(pid: i32) -> io::Result<Option<PathBuf>> {
-    let hierarchies = hierarchies(&fs::read_to_string("/proc/self/mountinfo")?);
+    let hierarchies = mounted_hierarchies()?;
     let inside = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
     let membership = memberships(&inside).find(|(controllers, _)| controllers.is_empty());
     Ok(membership.and_then(|(controllers, path)| directory(&hierarchies, controllers, path)))
@@ -91,7 +76,7 @@ pub fn unified_of(pid: i32) -> io::Result<Option<PathBuf>> {
 
 /// The directories that process `pid` is in and that `outsider` is not: those made for it.
 pub fn directories_of(pid: i32, outsider: &str) -> io::Result<Vec<PathBuf>> {
-    let hierarchies = hierarchies(&fs::read_to_string("/proc/self/mountinfo")?);
+    let hierarchies = mounted_hierarchies()?;
     let own = memberships(outsider);
     let inside = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
     Ok(memberships(&inside)
@@ -120,11 +105,13 @@ pub fn rest_of(container: &Path) -> io::Result<Vec<PathBuf>> {
     if !is_v1(&membership) {
         return Ok(Vec::new());
     }
-    let hierarchies = hierarchies(&fs::read_to_string("/proc/self/mountinfo")?);
+    let hierarchies = mounted_hierarchies()?;
     let below = container.strip_prefix("/").unwrap_or(container);
     let bare = memberships(&membership).filter(|(controllers, _)| is_bare(controllers));
-    let mounted = |controllers| hierarchies.iter().find(|one| same_controllers(&one.controllers, controllers));
-    Ok(bare.filter_map(|(controllers, _)| mounted(controllers)).map(|one| one.mount_point.join(below)).collect())
+    Ok(bare
+        .filter_map(|(controllers, _)| hierarchy_of(&hierarchies, controllers))
+        .map(|one| one.mount_point.join(below))
+        .collect())
 }
 
 /// Whether a `/proc/PID/cgroup` is one of cgroup v1, alone or beside v2.
@@ -141,7 +128,7 @@ fn is_bare(controllers: &str) -> bool {
 /// # Errors
 /// Where a hierarchy refuses; the others are tried all the same.
 pub fn join(pid: i32) -> io::Result<()> {
-    let hierarchies = hierarchies(&fs::read_to_string("/proc/self/mountinfo")?);
+    let hierarchies = mounted_hierarchies()?;
     let theirs = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
     let mine = own_membership()?;
     let mut joined = Ok(());
@@ -159,50 +146,9 @@ pub fn join(pid: i32) -> io::Result<()> {
 
 /// Where this process is in every hierarchy.
 pub fn own_directories() -> io::Result<Vec<PathBuf>> {
-    let hierarchies = hierarchies(&fs::read_to_string("/proc/self/mountinfo")?);
+    let hierarchies = mounted_hierarchies()?;
     let own = own_membership()?;
     Ok(memberships(&own).filter_map(|(names, path)| directory(&hierarchies, names, path)).collect())
-}
-
-/// This process's own `/proc/self/cgroup`.
-pub fn own_membership() -> io::Result<String> {
-    fs::read_to_string("/proc/self/cgroup")
-}
-
-/// The lines of a `/proc/PID/cgroup`: controllers and path.
-pub fn memberships(text: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
-    text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'))
-}
-
-/// Where a process is that is in `path` of the hierarchy of `controllers`.
-pub fn directory(hierarchies: &[Hierarchy], controllers: &str, path: &str) -> Option<PathBuf> {
-    let hierarchy = hierarchies.iter().find(|hierarchy| same_controllers(&hierarchy.controllers, controllers))?;
-    let below = Path::new(path).strip_prefix(&hierarchy.root).ok()?;
-    // Outside of this process's cgroup namespace the kernel names a cgroup by `..`, which is not below the mount.
-    let stays = below.components().all(|part| matches!(part, Component::Normal(_)));
-    stays.then(|| hierarchy.mount_point.join(below))
-}
-
-/// Whether two lists name the same controllers; mount options have them in another order and among other options.
-fn same_controllers(options: &str, controllers: &str) -> bool {
-    let options: Vec<&str> = options.split(',').collect();
-    if controllers.is_empty() { options == [""] } else { controllers.split(',').all(|name| options.contains(&name)) }
-}
-
-/// The cgroup mounts in a mountinfo file (proc_pid_mountinfo(5)).
-pub fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
-    let parse = |line: &str| {
-        let (left, right) = line.split_once(" - ")?;
-        let (mut left, mut right) = (left.split(' ').skip(3), right.split(' '));
-        let (root, mount_point) = (left.next()?, left.next()?);
-        let controllers = match right.next()? {
-            "cgroup" => right.nth(1)?.to_owned(),
-            "cgroup2" => String::new(),
-            _ => return None,
-        };
-        Some(Hierarchy { controllers, mount_point: mount_point.into(), root: root.into() })
-    };
-    mountinfo.lines().filter_map(parse).collect()
 }
 
 /// Lets the children of a cgroup have its controllers.
@@ -240,31 +186,6 @@ pub fn children(directory: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const V1: &str = "\
-36 32 0:31 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct
-37 32 0:32 /node /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
-38 32 0:33 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd
-39 32 0:34 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
-40 1 8:1 / / rw - ext4 /dev/vda rw";
-
-    #[test]
-    fn memberships_become_directories_of_the_right_hierarchy() {
-        let hierarchies = hierarchies(V1);
-        let directory = |controllers, path| directory(&hierarchies, controllers, path);
-        assert_eq!(directory("cpu,cpuacct", "/docker/a"), Some("/sys/fs/cgroup/cpu,cpuacct/docker/a".into()));
-        assert_eq!(directory("memory", "/node/docker/a"), Some("/sys/fs/cgroup/memory/docker/a".into()));
-        assert_eq!(directory("memory", "/elsewhere"), None);
-        assert_eq!(directory("name=systemd", "/x"), Some("/sys/fs/cgroup/systemd/x".into()));
-        assert_eq!(directory("", "/y"), Some("/sys/fs/cgroup/unified/y".into()));
-        assert_eq!(directory("pids", "/y"), None);
-    }
-
-    #[test]
-    fn memberships_are_read_with_colons_in_paths() {
-        let text = "4:memory:/a:b:c\n0::/user.slice\n";
-        assert_eq!(memberships(text).collect::<Vec<_>>(), [("memory", "/a:b:c"), ("", "/user.slice")]);
-    }
 
     #[test]
     fn a_process_compared_with_itself_has_no_directories_of_its_own() {

@@ -4,12 +4,12 @@ use std::path::{Component, Path};
 
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 
-use crate::sandbox::check;
-
-use super::{
-    directories::{directory, hierarchies, memberships},
-    files, systemd, v1,
+use crate::{
+    hierarchies::{directory, hierarchies, memberships},
+    sandbox::check,
 };
+
+use super::{files, systemd, v1};
 
 /// A `mountinfo`, and the cgroups of a process: no directory is outside of where its hierarchy is mounted.
 pub fn directories(mountinfo: &str, membership: &str) {

@@ -15,7 +15,7 @@ mod v1;
 mod workers;
 
 pub use birth::{Birth, may_arrive_later};
-pub use directories::{Mounted, directories_of, join, join_the_rest, own_membership, wait_for_helpers};
+pub use directories::{Mounted, directories_of, join, join_the_rest, wait_for_helpers};
 pub use kill::{kill_all, thaw};
 pub use place::Place;
 pub use removal::remove;

@@ -9,7 +9,8 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, MountBuilder, Spec};
 
-use super::directories::{Hierarchy, v1_hierarchies};
+use super::directories::v1_hierarchies;
+use crate::hierarchies::Hierarchy;
 
 /// Replaces a mount of type `cgroup`. Not on cgroup v2, in a cgroup namespace of the container's own, or where systemd
 /// decides on the directories: there libcontainer's way is right.

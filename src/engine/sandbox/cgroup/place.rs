@@ -9,10 +9,10 @@ use anyhow::{Context, Result};
 use oci_spec::runtime::Spec;
 
 use super::{
-    directories::{self, Hierarchy},
-    resources,
+    directories, resources,
     v1::{self, Group},
 };
+use crate::hierarchies::Hierarchy;
 
 /// Settings of the cpuset controller of cgroup v1, which are empty at birth; no process may enter before they are filled.
 const CPUSET: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];

@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::directories::{self, Mounted};
+use crate::hierarchies::own_membership;
 
 /// Its name.
 const NAME: &str = "wasmedge-workers";
@@ -40,7 +41,7 @@ impl WorkersCgroup {
     /// Names what cannot be made or bounded.
     pub fn make() -> Result<Self> {
         let mounted = Mounted::read().context("cannot read the table of mounts")?;
-        let own = directories::own_membership().context("cannot read /proc/self/cgroup")?;
+        let own = own_membership().context("cannot read /proc/self/cgroup")?;
         match mounted.directory_with(&own, "memory") {
             Some(own) => Self::below(&own),
             None => Self::beside(&mounted.directory_with(&own, "").context("there is no memory controller")?, &mounted),
