@@ -16,6 +16,7 @@ mod host;
 mod journal;
 mod run;
 mod sandbox;
+mod seccomp;
 mod wasm;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};

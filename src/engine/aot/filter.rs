@@ -4,13 +4,9 @@
 //! Descriptors are the only doors that are left, and those are closed: there is an empty directory, and no way to make
 //! memory executable, which a compiler that only writes code does not need.
 
-use std::collections::BTreeMap;
+use seccompiler::{SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
-};
-
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+use crate::seccomp::{Rules, THREAD, allowing, without_clone3};
 
 /// System calls that are allowed whatever their arguments.
 const PLAIN: &[libc::c_long] = &[
@@ -101,38 +97,14 @@ const LEGACY: &[libc::c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const LEGACY: &[libc::c_long] = &[];
 
-/// The flags by which glibc makes a thread (clone(2)).
-const THREAD: u64 = (libc::CLONE_VM
-    | libc::CLONE_FS
-    | libc::CLONE_FILES
-    | libc::CLONE_SIGHAND
-    | libc::CLONE_THREAD
-    | libc::CLONE_SYSVSEM
-    | libc::CLONE_SETTLS
-    | libc::CLONE_PARENT_SETTID
-    | libc::CLONE_CHILD_CLEARTID) as u64;
-
 /// Installs the filter in this thread, the only one. It cannot be removed.
 pub fn install() -> Result<(), String> {
     let apply = || -> Result<(), Box<dyn std::error::Error>> {
-        // The arguments of clone3 are in memory, where a filter cannot look: it seems not to exist, then glibc takes clone.
-        let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
-        let enosys = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
-        seccompiler::apply_filter(&assemble(clone3, SeccompAction::Allow, enosys)?)?;
-        let eperm = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-        seccompiler::apply_filter(&assemble(rules()?, eperm, SeccompAction::Allow)?)?;
+        seccompiler::apply_filter(&without_clone3()?)?;
+        seccompiler::apply_filter(&allowing(rules()?)?)?;
         Ok(())
     };
     apply().map_err(|error| format!("seccomp filter for compilers: {error}"))
-}
-
-fn assemble(
-    rules: Rules,
-    otherwise: SeccompAction,
-    action: SeccompAction,
-) -> Result<BpfProgram, Box<dyn std::error::Error>> {
-    let filter = SeccompFilter::new(rules, otherwise, action, TargetArch::try_from(std::env::consts::ARCH)?)?;
-    Ok(filter.try_into()?)
 }
 
 fn rules() -> Result<Rules, seccompiler::BackendError> {
@@ -167,33 +139,10 @@ fn one(
 #[allow(clippy::undocumented_unsafe_blocks)]
 mod tests {
     use super::*;
-    use nix::{
-        sys::wait::{WaitStatus, waitpid},
-        unistd::{ForkResult, fork},
-    };
+    use crate::seccomp::errno_under;
 
-    /// Runs `call` under the filter in a child and returns the errno it ended with, 0 for success.
     fn errno_of(call: fn() -> libc::c_long) -> i32 {
-        // SAFETY: the child makes system calls only.
-        match unsafe { fork() }.unwrap() {
-            ForkResult::Child => {
-                nix::sys::prctl::set_no_new_privs().unwrap();
-                let failed = install().is_err();
-                let code = if failed {
-                    255
-                } else if call() < 0 {
-                    nix::errno::Errno::last_raw()
-                } else {
-                    0
-                };
-                // SAFETY: ends the child without running the test harness's destructors.
-                unsafe { libc::_exit(code) }
-            }
-            ForkResult::Parent { child } => match waitpid(child, None).unwrap() {
-                WaitStatus::Exited(_, code) => code,
-                other => panic!("{other:?}"),
-            },
-        }
+        errno_under(install, call)
     }
 
     #[test]

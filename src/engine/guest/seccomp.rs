@@ -4,13 +4,11 @@
 //! can no longer be made executable: native code is in place before the filter is, and nothing can bring more,
 //! neither a bug in the engine nor a name lookup that finds an `nsswitch.conf` in the image.
 
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::sync::OnceLock;
 
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
-};
+use seccompiler::{BpfProgram, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+use crate::seccomp::{Rules, THREAD, allowing, without_clone3};
 
 static FILTER: OnceLock<Result<BpfProgram, String>> = OnceLock::new();
 
@@ -168,17 +166,6 @@ const COMMANDS: [libc::c_int; 6] =
 /// (proc_sys_kernel(5)).
 const OWN_PID: u32 = 0x7fff_1d1d;
 
-/// The flags by which glibc makes a thread (clone(2)).
-const THREAD: u64 = (libc::CLONE_VM
-    | libc::CLONE_FS
-    | libc::CLONE_FILES
-    | libc::CLONE_SIGHAND
-    | libc::CLONE_THREAD
-    | libc::CLONE_SYSVSEM
-    | libc::CLONE_SETTLS
-    | libc::CLONE_PARENT_SETTID
-    | libc::CLONE_CHILD_CLEARTID) as u64;
-
 /// Compiles the filter, once; children of this process inherit the result.
 pub fn prepare() -> Result<(), String> {
     program().and(for_loading()).map(drop)
@@ -221,8 +208,7 @@ fn program() -> Result<&'static BpfProgram, String> {
 }
 
 fn compile() -> Result<BpfProgram, Box<dyn std::error::Error>> {
-    let eperm = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    assemble(rules()?, eperm, SeccompAction::Allow)
+    allowing(rules()?)
 }
 
 fn loading(threads: bool) -> Result<BpfProgram, Box<dyn std::error::Error>> {
@@ -232,28 +218,15 @@ fn loading(threads: bool) -> Result<BpfProgram, Box<dyn std::error::Error>> {
     if threads {
         rules.extend([libc::SYS_clone, libc::SYS_clone3].iter().map(plainly));
     }
-    assemble(rules, SeccompAction::Errno(libc::EPERM.unsigned_abs()), SeccompAction::Allow)
+    allowing(rules)
 }
 
-/// Two filters. The arguments of clone3 are in memory, where a filter cannot look: it seems not to exist, then glibc takes
-/// clone, of which only what makes a thread is allowed. Of two filters the one that refuses counts.
+/// Two filters; of clone only what makes a thread is allowed.
 fn with_threads() -> Result<(BpfProgram, BpfProgram), Box<dyn std::error::Error>> {
-    let enosys = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
-    let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
     let mut rules = rules()?;
     rules.insert(libc::SYS_clone3, Vec::new());
     rules.insert(libc::SYS_clone, one_of(0, [THREAD])?);
-    let eperm = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    Ok((assemble(clone3, SeccompAction::Allow, enosys)?, assemble(rules, eperm, SeccompAction::Allow)?))
-}
-
-fn assemble(
-    rules: Rules,
-    otherwise: SeccompAction,
-    action: SeccompAction,
-) -> Result<BpfProgram, Box<dyn std::error::Error>> {
-    let filter = SeccompFilter::new(rules, otherwise, action, TargetArch::try_from(std::env::consts::ARCH)?)?;
-    Ok(filter.try_into()?)
+    Ok((without_clone3()?, allowing(rules)?))
 }
 
 fn rules() -> Result<Rules, seccompiler::BackendError> {
@@ -290,37 +263,12 @@ fn one_of<const N: usize>(argument: u8, values: [u64; N]) -> Result<Vec<SeccompR
 #[allow(clippy::undocumented_unsafe_blocks)]
 mod tests {
     use super::*;
-    use nix::{
-        sys::wait::{WaitStatus, waitpid},
-        unistd::{ForkResult, fork},
-    };
+    use crate::seccomp::errno_under;
 
     /// Runs `call` under the filter in a child and returns the errno it ended with, 0 for success.
     fn errno_of(call: fn() -> libc::c_long) -> i32 {
         prepare().unwrap();
         errno_under(install, call)
-    }
-
-    fn errno_under(install: fn() -> Result<(), String>, call: fn() -> libc::c_long) -> i32 {
-        // SAFETY: the child makes system calls only.
-        match unsafe { fork() }.unwrap() {
-            ForkResult::Child => {
-                let failed = install().is_err();
-                let code = if failed {
-                    255
-                } else if call() < 0 {
-                    nix::errno::Errno::last_raw()
-                } else {
-                    0
-                };
-                // SAFETY: ends the child without running the test harness's destructors.
-                unsafe { libc::_exit(code) }
-            }
-            ForkResult::Parent { child } => match waitpid(child, None).unwrap() {
-                WaitStatus::Exited(_, code) => code,
-                other => panic!("{other:?}"),
-            },
-        }
     }
 
     #[test]
