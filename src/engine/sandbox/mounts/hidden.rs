@@ -11,13 +11,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::{
-    mount::{MntFlags, MsFlags, mount, umount2},
-    sched::{CloneFlags, unshare},
-};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use oci_spec::runtime::{Mount, Spec};
 
-use super::{destinations::is_bind, detached::DetachedMount};
+use super::{destinations::is_bind, detached::DetachedMount, staging::place_of_mounts};
 use crate::guest::{hidden_below, is_hidden};
 
 /// Below the bundle, which containerd has opened to the container's root.
@@ -49,7 +46,9 @@ pub fn hide(spec: &mut Spec, bundle: &Path) -> Result<()> {
         spec.set_mounts(Some(mounts));
         return Ok(());
     }
-    let place = make_place(bundle)?;
+    let place = place_of_mounts(bundle, NAME)?;
+    // Where mountinfo has it.
+    let place = fs::canonicalize(&place).with_context(|| format!("cannot use {}", place.display()))?;
     for (number, one) in affected.iter_mut().enumerate() {
         let source = one.source().clone().unwrap_or_default();
         one.set_source(Some(show(&source, &place.join(number.to_string()))?));
@@ -68,17 +67,6 @@ fn shows_hidden(source: &Path) -> bool {
 /// Whether what is mounted in the source comes along.
 fn brings_all(mount: &Mount) -> bool {
     mount.options().iter().flatten().any(|option| option == "rbind")
-}
-
-fn make_place(bundle: &Path) -> Result<PathBuf> {
-    let place = bundle.join(NAME);
-    unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)?;
-    fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
-    mount(Some("tmpfs"), &place, Some("tmpfs"), MsFlags::empty(), Some("mode=0711"))
-        .with_context(|| format!("cannot mount {}", place.display()))?;
-    // Where mountinfo has it.
-    fs::canonicalize(&place).with_context(|| format!("cannot use {}", place.display()))
 }
 
 /// A copy of `source` at `place`, without the hidden filesystems in it.

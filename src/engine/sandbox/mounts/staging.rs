@@ -5,7 +5,11 @@
 //! container can reach, mapped where the spec asks for it. That place is in a mount namespace of the worker's own: it
 //! is gone when the container is made.
 
-use std::{fs, fs::File, os::fd::OwnedFd, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs::{self, File},
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use nix::{
@@ -14,7 +18,7 @@ use nix::{
 };
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 
-use super::detached::DetachedMount;
+use super::{destinations::is_bind, detached::DetachedMount};
 use crate::sandbox::userns;
 
 /// Below the bundle, which containerd has opened to the container's root.
@@ -29,12 +33,7 @@ pub fn stage(spec: &mut Spec, bundle: &Path, namespace: Option<&OwnedFd>) -> Res
     }
     let joined = joined_namespace(spec)?;
     let namespace = namespace.or(joined.as_ref());
-    let place = bundle.join(NAME);
-    unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)?;
-    fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
-    mount(Some("tmpfs"), &place, Some("tmpfs"), MsFlags::empty(), Some("mode=0711"))
-        .with_context(|| format!("cannot mount {}", place.display()))?;
+    let place = place_of_mounts(bundle, NAME)?;
     for (number, one) in mounts.iter_mut().enumerate().filter(|(_, one)| is_bind(one)) {
         let target = place.join(number.to_string());
         stage_one(one, &target, namespace)
@@ -42,6 +41,17 @@ pub fn stage(spec: &mut Spec, bundle: &Path, namespace: Option<&OwnedFd>) -> Res
     }
     spec.set_mounts(Some(mounts));
     Ok(())
+}
+
+/// A place for mounts that the container's root can reach, in a mount namespace that this process has then to itself.
+pub fn place_of_mounts(bundle: &Path, name: &str) -> Result<PathBuf> {
+    let place = bundle.join(name);
+    unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)?;
+    fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
+    mount(Some("tmpfs"), &place, Some("tmpfs"), MsFlags::empty(), Some("mode=0711"))
+        .with_context(|| format!("cannot mount {}", place.display()))?;
+    Ok(place)
 }
 
 fn stage_one(one: &mut Mount, target: &Path, namespace: Option<&OwnedFd>) -> Result<()> {
@@ -88,10 +98,6 @@ fn joined_namespace(spec: &Spec) -> Result<Option<OwnedFd>> {
     let Some(path) = user_namespace(spec).and_then(|namespace| namespace.path().clone()) else { return Ok(None) };
     let file = File::open(&path).with_context(|| format!("cannot open the user namespace {}", path.display()))?;
     Ok(Some(file.into()))
-}
-
-fn is_bind(one: &Mount) -> bool {
-    one.typ().as_deref() == Some("bind") || has(one, "bind") || has(one, "rbind")
 }
 
 fn wants_mapping(one: &Mount) -> bool {
