@@ -171,6 +171,8 @@ impl Sandbox {
         // A module that thinks it has a terminal is no reason not to run it.
         let _ = console::hide_null_input();
         let name = world.args.first().map_or("the module", String::as_str);
+        // A program that its time limit ends has run for no less than that, as far as it is told.
+        let limited = self.settings.time_limit_millis.map(|_| statistics::now());
         if let Err(cause) = self.confine(name) {
             eprintln!("wasmedge: the module was not run, its sandbox is incomplete: {cause}");
             exit_now(TRAP_EXIT_CODE);
@@ -183,7 +185,7 @@ impl Sandbox {
         let _ = signals::end_on_abort(name);
         let _ = overflow::end_on_overflow(name);
         if self.settings.statistics {
-            statistics::begin(name);
+            statistics::begin(name, limited.unwrap_or_else(statistics::now));
         }
         let mut dumped = None;
         let post_mortem = |dump: &CoreDump<'_>| {

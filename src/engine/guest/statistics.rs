@@ -26,10 +26,9 @@ struct Begin {
 static BEGIN: OnceLock<Begin> = OnceLock::new();
 static TOLD: AtomicBool = AtomicBool::new(false);
 
-/// From now on it is counted what `program` does, and told at its end.
-pub fn begin(program: &str) {
+/// From now on it is counted what `program` does, and told at its end. Its time is that since `wall`, of [`now`].
+pub fn begin(program: &str, wall: u64) {
     let program = program.chars().take(NAME / 4).collect();
-    let wall = nanos(libc::CLOCK_MONOTONIC);
     // Set once: this process runs one program.
     let _ = BEGIN.set(Begin { program, wall, cpu: nanos(libc::CLOCK_PROCESS_CPUTIME_ID) });
 }
@@ -40,7 +39,7 @@ pub fn tell() {
     if TOLD.swap(true, Ordering::Relaxed) {
         return;
     }
-    let wall = nanos(libc::CLOCK_MONOTONIC).saturating_sub(begin.wall);
+    let wall = now().saturating_sub(begin.wall);
     let cpu = nanos(libc::CLOCK_PROCESS_CPUTIME_ID).saturating_sub(begin.cpu);
     let per_second = u128::from(counters.instructions) * 1_000_000_000 / u128::from(cpu.max(1));
     let mut line = Cursor::new([0_u8; LINE]);
@@ -61,6 +60,11 @@ pub fn tell() {
     let length = line.position() as usize;
     // SAFETY: writes what is in the buffer.
     unsafe { libc::write(2, line.get_ref().as_ptr().cast(), length) };
+}
+
+/// Nanoseconds of the monotonic clock.
+pub fn now() -> u64 {
+    nanos(libc::CLOCK_MONOTONIC)
 }
 
 fn nanos(clock: libc::clockid_t) -> u64 {
