@@ -1,6 +1,6 @@
 //! The product's own processes and files on the node, and the services around it.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use crate::{process::Process, until};
 
@@ -9,6 +9,17 @@ pub const STATE: &str = "/run/containerd-shim-wasmedge";
 
 /// The installed engine.
 pub const BINARY: &str = "/usr/local/bin/wasmedge-engine";
+
+/// Where it writes its log.
+pub fn log_path() -> PathBuf {
+    PathBuf::from(STATE).join("engine.log")
+}
+
+/// The log, from when it was last put aside.
+#[track_caller]
+pub fn log() -> String {
+    fs::read_to_string(log_path()).unwrap_or_else(|error| panic!("{}: {error}", log_path().display()))
+}
 
 /// The engine host, if one runs. Its workers have the same name; it is their parent.
 pub fn host() -> Option<Process> {

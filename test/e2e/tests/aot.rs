@@ -16,6 +16,7 @@ use e2e::{
     command::command,
     ctr,
     docker::{Container, Run},
+    engine,
     process::Process,
     until,
 };
@@ -75,9 +76,8 @@ impl Fresh {
 
     /// How often it was compiled, as the engine's log tells.
     fn compilations(&self, level: &str) -> usize {
-        let log = fs::read_to_string("/run/containerd-shim-wasmedge/engine.log").unwrap();
         let line = format!("module {} was compiled at {level} ", self.digest);
-        log.lines().filter(|text| text.contains(&line)).count()
+        engine::log().lines().filter(|text| text.contains(&line)).count()
     }
 }
 

@@ -103,16 +103,17 @@ fn compilers_are_few_come_last_and_are_bounded_together() {
 
 /// Nice value, oom score and its cgroup's bound on memory, of a compiler that is confined already.
 fn place_of(compiler: &Process) -> Option<(i64, String, String)> {
-    let status = fs::read_to_string(compiler.file("status")).ok()?;
-    if !status.contains("Seccomp:\t2") {
-        return None;
-    }
     let stat = fs::read_to_string(compiler.file("stat")).ok()?;
     let nice = stat.rsplit_once(')')?.1.split_whitespace().nth(16)?.parse().ok()?;
     let oom = fs::read_to_string(compiler.file("oom_score_adj")).ok()?.trim().to_owned();
     let groups = fs::read_to_string(compiler.file("cgroup")).ok()?;
-    assert!(groups.contains("/wasmedge-compilers"), "{groups}");
     let bound = ["memory.max", "memory.limit_in_bytes"].into_iter().find_map(|file| compiler.cgroup_file(file))?;
+    // Read last: a process that ends gives its memory back before it leaves its cgroups.
+    let status = fs::read_to_string(compiler.file("status")).ok()?;
+    if !status.contains("Seccomp:\t2") || !status.contains("VmSize:") {
+        return None;
+    }
+    assert!(groups.contains("/wasmedge-compilers"), "{groups}");
     Some((nice, oom, bound))
 }
 

@@ -15,12 +15,8 @@ pub fn state_of(shim: &Shim) -> PathBuf {
     PathBuf::from(engine::STATE).join("containers/default").join(shim.id())
 }
 
-fn log_path() -> PathBuf {
-    PathBuf::from(engine::STATE).join("engine.log")
-}
-
 fn log_size() -> u64 {
-    fs::metadata(log_path()).map_or(0, |meta| meta.len())
+    fs::metadata(engine::log_path()).map_or(0, |meta| meta.len())
 }
 
 /// A host that was started by hand, in another way than usual. The next shim after it starts a usual one.
@@ -31,7 +27,7 @@ impl OwnHost {
     pub fn start(before: &str, flags: &str) -> Self {
         let socket = engine::socket();
         engine::kill_hosts();
-        let (socket, binary, log) = (socket.display(), engine::BINARY, log_path());
+        let (socket, binary, log) = (socket.display(), engine::BINARY, engine::log_path());
         let script = format!(
             "exec {before} {binary} host --socket {socket} --engine {binary} {flags} </dev/null >/dev/null 2>>{}",
             log.display()
@@ -248,7 +244,7 @@ fn annotations_do_not_fill_the_log_nor_forge_it() {
     let before = log_size();
     let shim = bundle.start();
     shim.create().unwrap();
-    let text = fs::read(log_path()).unwrap();
+    let text = fs::read(engine::log_path()).unwrap();
     let new = String::from_utf8_lossy(&text[usize::try_from(before).unwrap()..]).into_owned();
     assert!(new.lines().count() <= 3 && new.len() < 5000, "{new}");
     assert!(new.contains("500 annotation(s)") && new.contains(&format!("default/{}: ", shim.id())), "{new}");
@@ -260,15 +256,15 @@ fn annotations_do_not_fill_the_log_nor_forge_it() {
 #[test]
 fn a_large_log_is_put_aside_once() {
     let scene = Scene::new();
-    let old = log_path().with_extension("log.old");
+    let old = engine::log_path().with_extension("log.old");
     let host = engine::running_host();
     for _ in 0..2 {
-        fs::OpenOptions::new().append(true).open(log_path()).unwrap().set_len(17 << 20).unwrap();
+        fs::OpenOptions::new().append(true).open(engine::log_path()).unwrap().set_len(17 << 20).unwrap();
         scene.ctr(Kind::Wasm).run(["/hello.wasm"]).exits(0);
         assert!(log_size() < 1 << 20, "{} bytes", log_size());
         assert!(fs::metadata(&old).unwrap().len() >= 16 << 20);
     }
-    assert_eq!(fs::read_link(host.file("fd/2")).unwrap(), log_path());
+    assert_eq!(fs::read_link(host.file("fd/2")).unwrap(), engine::log_path());
     fs::remove_file(&old).unwrap();
 }
 

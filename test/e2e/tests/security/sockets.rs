@@ -60,7 +60,7 @@ fn another_user_who_gets_to_the_socket_is_turned_away() {
     // Root's connection stays open until socat gives up; nobody's is closed by the host.
     assert!(nobody.stdout.is_empty(), "{nobody}");
     assert!(nobody.took < root.took, "the host left the connection open\n{nobody}\n{root}");
-    let log = e2e::command::read(format!("{}/engine.log", engine::STATE));
+    let log = engine::log();
     assert!(log.contains(&format!("user {NOBODY}")), "the log does not tell of the refusal:\n{log}");
 }
 
