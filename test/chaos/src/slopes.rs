@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 
+/// In its first so many lifecycles a process warms up: it meets what it has not done before, and keeps room for it.
+const WARM_UP: f64 = 250.0;
+
 /// Samples of one quantity.
 #[derive(Default)]
 pub struct Samples {
@@ -27,9 +30,9 @@ impl Samples {
         self.groups.entry(process).or_default().push((lifecycles, quantity));
     }
 
-    /// The slope; `None` without samples enough: three of one process, the first of each left out, when it warms up.
+    /// The slope of what is warm; `None` without samples enough: three of one process.
     pub fn slope(&self) -> Option<Slope> {
-        let groups: Vec<&[(f64, f64)]> = self.groups.values().filter_map(|group| group.get(1..)).collect();
+        let groups: Vec<&[(f64, f64)]> = self.groups.values().map(|group| &group[warm(group)..]).collect();
         let groups: Vec<_> = groups.into_iter().filter(|group| group.len() > 1).collect();
         let (mut xx, mut xy, mut yy, mut free) = (0.0, 0.0, 0.0, -1.0);
         for group in groups {
@@ -50,6 +53,21 @@ impl Samples {
         let error = ((yy - slope * xy).max(0.0) / free / xx).sqrt();
         Some(Slope { per_thousand: slope * 1000.0, error: error * 1000.0 })
     }
+
+    /// By how much a process has grown while it warmed up, at most.
+    pub fn warming(&self) -> f64 {
+        let grown = |group: &Vec<(f64, f64)>| {
+            let most = group[..warm(group)].iter().map(|(_, quantity)| *quantity).fold(f64::MIN, f64::max);
+            most - group.first().map_or(most, |(_, quantity)| *quantity)
+        };
+        self.groups.values().map(grown).fold(0.0, f64::max)
+    }
+}
+
+/// How many of a process's samples are of when it warmed up.
+fn warm(group: &[(f64, f64)]) -> usize {
+    let first = group.first().map_or(0.0, |(lifecycles, _)| *lifecycles);
+    group.partition_point(|(lifecycles, _)| lifecycles - first < WARM_UP)
 }
 
 impl Slope {
@@ -68,9 +86,12 @@ mod tests {
         let mut samples = Samples::default();
         for x in 0..10 {
             let x = f64::from(x);
-            samples.add((1, 1), x * 100.0, 5.0 + x * 2.0);
-            samples.add((2, 1), x * 100.0 + 1000.0, 900.0 + x * 2.0);
+            // What comes while it warms up is not the slope's.
+            let more = if x < 2.5 { x * 50.0 } else { 200.0 };
+            samples.add((1, 1), x * 100.0, 5.0 + x * 2.0 + more);
+            samples.add((2, 1), x * 100.0 + 1000.0, 900.0 + x * 2.0 + more);
         }
+        assert_eq!(samples.warming(), 104.0);
         let slope = samples.slope().unwrap();
         assert!((slope.per_thousand - 20.0).abs() < 1e-6 && slope.error < 1e-3, "{slope:?}");
         assert!(slope.is_above(19.0) && !slope.is_above(21.0));
@@ -82,7 +103,11 @@ mod tests {
         samples.add((1, 1), 0.0, 1.0);
         samples.add((1, 1), 1.0, 1.0);
         assert_eq!(samples.slope(), None);
-        for x in 0..100 {
+        for x in 0..200 {
+            samples.add((1, 1), f64::from(x), f64::from(x % 2));
+        }
+        assert_eq!(samples.slope(), None, "it warms up");
+        for x in 200..400 {
             samples.add((1, 1), f64::from(x), f64::from(x % 2));
         }
         assert!(!samples.slope().unwrap().is_above(2.0));

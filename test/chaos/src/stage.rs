@@ -1,7 +1,8 @@
 //! What lifecycles need: a root file system, and small disks that can be filled, under the product's directories.
 
 use std::{
-    fs, io,
+    fs::{self, OpenOptions},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -113,9 +114,13 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         engine::kill_hosts();
+        // It goes with its disk, and findings are explained by it.
+        let log = fs::read(engine::log_path()).unwrap_or_default();
         for (directory, _) in DISKS {
             let _ = command("umount").args(["-l", directory]).try_finish();
         }
+        let file = OpenOptions::new().append(true).create(true).open(engine::log_path());
+        let _ = file.and_then(|mut file| file.write_all(&log));
         let _ = fs::remove_dir_all(&self.directory);
     }
 }

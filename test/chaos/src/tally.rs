@@ -13,6 +13,9 @@ use crate::{
 /// How much memory may grow with a thousand lifecycles, in kB, and how many descriptors.
 const BOUNDS: (f64, f64) = (256.0, 2.0);
 
+/// The same of a process that warms up, in all.
+const WARMING: (f64, f64) = (512.0, 4.0);
+
 /// One process's memory and descriptors.
 #[derive(Default)]
 struct Growth {
@@ -94,11 +97,12 @@ impl Tally {
         let mut flat = true;
         let mut told = Vec::new();
         for (who, growth) in [("host", &self.host), ("shim", &self.shim)] {
-            let (memory, descriptors) = (growth.memory.slope(), growth.descriptors.slope());
-            flat &= [(memory, BOUNDS.0), (descriptors, BOUNDS.1)]
-                .iter()
-                .all(|(slope, bound)| slope.is_none_or(|slope| !slope.is_above(*bound)));
-            told.push(format!("{who} memory {} kB/1000, descriptors {}/1000", text(memory), text(descriptors)));
+            let bounds = [(&growth.memory, BOUNDS.0, WARMING.0), (&growth.descriptors, BOUNDS.1, WARMING.1)];
+            flat &= bounds.iter().all(|(samples, bound, warming)| {
+                samples.warming() <= *warming && samples.slope().is_none_or(|slope| !slope.is_above(*bound))
+            });
+            let [memory, descriptors] = bounds.map(|(samples, ..)| text(samples));
+            told.push(format!("{who} memory {memory} kB/1000, descriptors {descriptors}/1000"));
         }
         println!("{} lifecycles were undisturbed, {} verbs were refused by others", self.undisturbed, self.refused);
         println!(
@@ -114,9 +118,12 @@ impl Tally {
     }
 }
 
-/// A slope with its error, or that there were not enough samples.
-fn text(slope: Option<Slope>) -> String {
-    slope.map_or("not known".into(), |slope| format!("{:+.1} ±{:.1}", slope.per_thousand, slope.error))
+/// By how much it warmed up, and the slope with its error where there were samples enough.
+fn text(samples: &Samples) -> String {
+    let slope = samples
+        .slope()
+        .map_or("not known".into(), |Slope { per_thousand, error }| format!("{per_thousand:+.1} ±{error:.1}"));
+    format!("+{} warming up, then {slope}", samples.warming())
 }
 
 /// What a process has of its own, in kB: what it shares with its forks comes and goes with them.
