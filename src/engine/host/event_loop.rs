@@ -1,6 +1,9 @@
 //! The loop: connections, requests, reports of workers, ends of children.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use nix::{
@@ -20,6 +23,9 @@ use super::{
 
 /// How often an idle host looks for its binary.
 const IDLE_CHECK: Duration = Duration::from_secs(10);
+
+/// How long to wait before signals that could not be read are tried again.
+const SIGNALS: Duration = Duration::from_millis(10);
 
 impl Host {
     /// Serves until told to end, or until it is idle and its binary has been replaced.
@@ -45,7 +51,7 @@ impl Host {
             for event in &events[..count] {
                 match Watched::of(event.data()) {
                     Watched::Listener => self.accept(),
-                    Watched::Signals => self.read_signals()?,
+                    Watched::Signals => self.read_signals(),
                     Watched::Connection(id) => self.serve_connection(id),
                     Watched::Report(id) => self.read_worker(id),
                     Watched::Worker(id) => self.worker_ended(id),
@@ -125,17 +131,23 @@ impl Host {
         self.watch_for_room(id);
     }
 
-    fn read_signals(&mut self) -> Result<()> {
-        while let Some(signal) = self.signals.read_signal()? {
-            match signal.ssi_signo.cast_signed() {
-                libc::SIGCHLD => self.reap(),
-                number => {
+    fn read_signals(&mut self) {
+        loop {
+            match self.signals.read_signal().map(|signal| signal.map(|signal| signal.ssi_signo.cast_signed())) {
+                Ok(None) => return,
+                Ok(Some(libc::SIGCHLD)) => self.reap(),
+                Ok(Some(number)) => {
                     log::info!("signal {number}");
                     self.stopping = true;
                 }
+                Err(errno) => {
+                    // The containers of the whole node are worth more than one signal, which stays to be read.
+                    log::warn!("cannot read a signal: {errno}");
+                    sleep(SIGNALS);
+                    return;
+                }
             }
         }
-        Ok(())
     }
 
     /// Collects children that have ended and that nobody watches: helpers of libcontainer's, and what a failed worker has

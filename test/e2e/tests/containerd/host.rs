@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{Kind, Scene, engine};
+use e2e::{Kind, Scene, command::command, engine, patient, until};
 
 #[test]
 fn containers_run_on_without_their_host() {
@@ -90,4 +90,23 @@ fn a_host_killed_again_and_again_during_creates_leaves_nothing() {
     });
     println!("{worked} of 50 containers ran");
     scene.ctr(Kind::Wasm).run(["/exit.wasm", "42"]).exits(42);
+}
+
+/// An error that nobody expects is no reason to leave the node's containers.
+#[test]
+fn a_host_that_cannot_read_a_signal_serves_on() {
+    let scene = Scene::new();
+    let container = scene.docker(Kind::Wasm).detach(["/sleep.wasm", "600"]);
+    container.says("sleeping");
+    let host = engine::running_host();
+    let inject = ["-qq", "-o", "/dev/null", "-P", "anon_inode:[signalfd]", "-e", "inject=read:error=EIO:when=1..3"];
+    let mut tracer = command("strace").args(inject).args(["-p", &host.pid.to_string()]).spawn();
+    until("the tracer", || (host.status("TracerPid") != "0").then_some(()));
+    scene.ctr(Kind::Wasm).run(["/exit.wasm", "42"]).exits(42);
+    container.stop().takes_less_than(Duration::from_millis(1500));
+    assert_eq!(container.exit_code(), 143);
+    tracer.signal(nix::sys::signal::Signal::SIGINT);
+    tracer.wait(patient(Duration::from_secs(5)));
+    assert!(host.lives(), "{}", engine::log());
+    assert!(engine::log().contains("cannot read a signal: EIO"));
 }
