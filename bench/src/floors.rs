@@ -19,8 +19,9 @@ const SHIM_PSS: f64 = 3e6;
 const CONTAINER_PRIVATE: f64 = 3e6;
 /// Time from create to delete, median, to runc's.
 const CREATE_TO_DELETE: f64 = 0.33;
-/// Geometric mean of the kernels' times as optimized native code, to the same source's as a Linux program.
-const KERNELS: f64 = 1.2;
+/// Geometric mean of the kernels' times as optimized native code, to the same source's as a Linux program; in their fastest
+/// rounds. That of one machine depends on its processor.
+const KERNELS: f64 = 1.3;
 /// The same of the slowest kernel.
 const SLOWEST_KERNEL: f64 = 2.0;
 /// Seconds from the request for a container with an unknown 64 kB module to its first line, median.
@@ -99,12 +100,12 @@ fn memory(record: &Record) -> Result<[Floor; 2]> {
 fn kernels(record: &Record) -> Result<[Floor; 2]> {
     let compared = kernels::compare(&record.kernels);
     let optimized = compared.iter().find(|one| one.variant.name == "O2").context("no kernel ran at O2")?;
-    let ratio = |(name, ratio): &(String, stats::Ratio)| (ratio.ratio, name.clone());
-    let slowest = optimized.ratios.iter().map(ratio).max_by(|one, other| one.0.total_cmp(&other.0));
-    let (slowest, name) = slowest.context("no kernel ran")?;
+    let slowest = optimized.fastest.iter().max_by(|one, other| one.1.total_cmp(&other.1));
+    let (name, slowest) = slowest.context("no kernel ran")?;
+    let mean = stats::geometric_mean(optimized.fastest.iter().map(|(_, ratio)| *ratio));
     Ok([
-        Floor::new("kernels, O2 to Linux, geometric mean", optimized.geometric_mean, KERNELS, ""),
-        Floor::new(format!("kernels, O2 to Linux, slowest ({name})"), slowest, SLOWEST_KERNEL, ""),
+        Floor::new("kernels, O2 to Linux, geometric mean", mean, KERNELS, ""),
+        Floor::new(format!("kernels, O2 to Linux, slowest ({name})"), *slowest, SLOWEST_KERNEL, ""),
     ])
 }
 

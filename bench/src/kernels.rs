@@ -174,6 +174,9 @@ pub struct Comparison {
     /// Kernels with their ratios, in their order.
     pub ratios: Vec<(String, Ratio)>,
     pub geometric_mean: f64,
+    /// Kernels with the ratios of their fastest rounds: each round computes the same, and what else a machine does can only
+    /// slow it down.
+    pub fastest: Vec<(String, f64)>,
 }
 
 /// Compares each further variant with the first one.
@@ -197,7 +200,11 @@ pub fn compare(results: &[Kernel]) -> Vec<Comparison> {
             })
             .collect();
         let geometric_mean = stats::geometric_mean(ratios.iter().map(|(_, ratio)| ratio.ratio));
-        Comparison { variant: variant.clone(), ratios, geometric_mean }
+        let fastest = results.iter().filter(|result| result.variant == *variant).filter_map(|result| {
+            let ratio = stats::least(&result.samples) / stats::least(of(first, &result.kernel)?);
+            Some((result.kernel.clone(), ratio))
+        });
+        Comparison { variant: variant.clone(), ratios, geometric_mean, fastest: fastest.collect() }
     };
     variants.into_iter().skip(1).map(compare).collect()
 }
@@ -232,7 +239,7 @@ mod tests {
             kernel: kernel.to_owned(),
             variant: Variant { subject: subject.clone(), name: name.to_owned() },
             repetitions: 1,
-            samples: vec![time; 3],
+            samples: vec![time, time, time / 2.0],
         };
         let results =
             [result("Linux", "a", 1.0), result("O2", "a", 2.0), result("Linux", "b", 4.0), result("O2", "b", 2.0)];
@@ -240,5 +247,6 @@ mod tests {
         assert_eq!(compared.len(), 1);
         assert_eq!(compared[0].ratios.iter().map(|(_, ratio)| ratio.ratio).collect::<Vec<_>>(), [2.0, 0.5]);
         assert!((compared[0].geometric_mean - 1.0).abs() < 1e-9);
+        assert_eq!(compared[0].fastest, [("a".into(), 2.0), ("b".into(), 0.5)]);
     }
 }

@@ -33,6 +33,11 @@ pub fn percentile(samples: &[f64], p: f64) -> f64 {
     if below == above { below } else { below + (above - below) * place.fract() }
 }
 
+/// The smallest sample.
+pub fn least(samples: &[f64]) -> f64 {
+    percentile(samples, 0.0)
+}
+
 /// The geometric mean of positive numbers.
 pub fn geometric_mean(values: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut count) = (0.0, 0.0);
