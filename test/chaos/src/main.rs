@@ -47,12 +47,12 @@ fn main() -> ExitCode {
     // It requires the node, waits for its services and warms them up.
     drop(Scene::new());
     let mut tally = Tally::default();
-    let before = Snapshot::settled();
+    let mut before = Snapshot::settled();
     let stage = Stage::new();
     run(&settings, &stage, &mut tally);
     drop(stage);
     // containerd and Docker find each other again when it has been restarted.
-    compare(&before, &["-1 process wasmedge-engine"], &mut tally);
+    compare(&mut before, &["-1 process wasmedge-engine"], &mut tally);
     match tally.close(&settings.name) {
         true => ExitCode::SUCCESS,
         false => {
@@ -68,7 +68,7 @@ fn run(settings: &Settings, stage: &Stage, tally: &mut Tally) {
     // What a host and a shim set up once is no leak.
     let quiet = Settings { faults: 0, ..settings.clone() };
     batch(&quiet, stage, &(WARM_UP..WARM_UP + 4).collect::<Vec<_>>(), &Mutex::default());
-    let before = Snapshot::settled();
+    let mut before = Snapshot::settled();
     let begin = Instant::now();
     let mut next = settings.first;
     let (mut host, mut kills) = (faults::host(), 0);
@@ -83,7 +83,7 @@ fn run(settings: &Settings, stage: &Stage, tally: &mut Tally) {
         next = end;
         tally.found(&host_changed(&mut host, &mut kills, tally));
         tally.found(&bystanders.check());
-        compare(&before, &[], tally);
+        compare(&mut before, &[], tally);
         tally.sample(faults::host().as_ref(), bystanders.long_lived().as_ref());
     }
     tally.found(&bystanders.end());
@@ -125,8 +125,9 @@ fn spared(settings: &Settings, number: u64) -> &'static [Fault] {
     if late { &[Fault::KillHost] } else { &[] }
 }
 
-/// Waits until the node holds no more than before, and notes what it holds more, or less but for what was `ended`.
-fn compare(before: &Snapshot, ended: &[&str], tally: &mut Tally) {
+/// Waits until the node holds no more than before, and notes what it holds more, or less but for what was `ended`: once, as
+/// it is there `before` what comes next.
+fn compare(before: &mut Snapshot, ended: &[&str], tally: &mut Tally) {
     let mut differences = Vec::new();
     within(Duration::from_secs(15), || {
         differences = before.differences(&Snapshot::take());
@@ -134,4 +135,7 @@ fn compare(before: &Snapshot, ended: &[&str], tally: &mut Tally) {
         differences.is_empty().then_some(())
     });
     tally.left(&differences);
+    if !differences.is_empty() {
+        *before = Snapshot::settled();
+    }
 }

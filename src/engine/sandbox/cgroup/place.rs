@@ -69,7 +69,11 @@ impl Place {
             let directory = hierarchy.mount_point.join(&self.below);
             match make(hierarchy, &directory) {
                 Ok(()) => made.push(directory),
-                Err(error) if on_v1 && !hierarchy.has_controllers() => log::warn!("{error:#}"),
+                Err(error) if on_v1 && !hierarchy.has_controllers() => {
+                    log::warn!("{error:#}");
+                    // Made halfway it would stay: what is not among the container's is not removed with it.
+                    let _ = fs::remove_dir(&directory);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -79,11 +83,16 @@ impl Place {
 
 fn make(hierarchy: &Hierarchy, directory: &Path) -> Result<()> {
     if hierarchy.controllers.is_empty() {
-        pass_on_all(&hierarchy.mount_point, directory)?;
+        pass_on_all(&hierarchy.mount_point, directory)
     } else if hierarchy.controllers.split(',').any(|name| name == "cpuset") {
-        fill_all(&hierarchy.mount_point, directory)?;
+        fill_all(&hierarchy.mount_point, directory)
+    } else {
+        make_directory(directory)
     }
-    fs::create_dir_all(directory).with_context(|| format!("cannot make cgroup {}", directory.display()))
+}
+
+fn make_directory(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).with_context(|| format!("cannot make cgroup {}", path.display()))
 }
 
 /// The directories from below `top` to `directory`.
@@ -96,7 +105,7 @@ fn path_down<'a>(top: &'a Path, directory: &'a Path) -> Vec<&'a Path> {
 /// Makes the directories with the cpusets of those above.
 fn fill_all(top: &Path, directory: &Path) -> Result<()> {
     for path in path_down(top, directory) {
-        fs::create_dir_all(path).with_context(|| format!("cannot make cgroup {}", path.display()))?;
+        make_directory(path)?;
         for name in CPUSET {
             let file = path.join(name);
             let read =
@@ -116,7 +125,7 @@ fn pass_on_all(top: &Path, directory: &Path) -> Result<()> {
     let path = path_down(top, directory);
     for (above, path) in std::iter::once(top).chain(path.iter().copied()).zip(&path) {
         directories::pass_on(above);
-        fs::create_dir_all(path).with_context(|| format!("cannot make cgroup {}", path.display()))?;
+        make_directory(path)?;
     }
     Ok(())
 }

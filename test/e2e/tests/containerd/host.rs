@@ -110,3 +110,34 @@ fn a_host_that_cannot_read_a_signal_serves_on() {
     assert!(host.lives(), "{}", engine::log());
     assert!(engine::log().contains("cannot read a signal: EIO"));
 }
+
+/// A creation takes some ten directories, in cgroups, in the state and in the root: each may be the one that fails.
+#[test]
+fn a_creation_that_cannot_make_a_directory_leaves_none() {
+    let scene = Scene::new();
+    let warm = scene.bundle(Kind::Wasm, &["/sleep.wasm", "600"]).start();
+    warm.create().unwrap();
+    let host = engine::running_host();
+    let (mut failed, mut made) = (0, 0);
+    for nth in 1..=25 {
+        let inject = format!("inject=mkdir,mkdirat:error=EIO:when={nth}");
+        let words = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=mkdir,mkdirat", "-e", &inject];
+        let mut tracer = command("strace").args(words).args(["-p", &host.pid.to_string()]).spawn();
+        until("the tracer", || (host.status("TracerPid") != "0").then_some(()));
+        let shim = scene.bundle(Kind::Wasm, &["/sleep.wasm", "600"]).start();
+        match shim.create() {
+            Ok(_) => {
+                made += 1;
+                shim.kill(9).unwrap();
+                assert_eq!(shim.wait(), Ok(137));
+                shim.delete().unwrap();
+            }
+            Err(_) => failed += 1,
+        }
+        tracer.signal(nix::sys::signal::Signal::SIGINT);
+        tracer.wait(patient(Duration::from_secs(5)));
+    }
+    assert!(failed > 5 && made > 0, "{failed} failed, {made} did not");
+    assert!(host.lives());
+    warm.delete().unwrap();
+}
