@@ -9,7 +9,6 @@ use std::{
 
 use containerd_shim::protos::events::task::{TaskExit, TaskOOM};
 use log::{debug, warn};
-use nix::{errno::Errno, sys::signal::Signal, unistd::Pid};
 use tokio::{
     io::unix::AsyncFd,
     sync::{mpsc, watch},
@@ -23,7 +22,7 @@ use super::{
     tasks::{Shared, Tasks},
 };
 use crate::{
-    cgroup::{OomWatch, thaw},
+    cgroup::{OomWatch, kill_all},
     engine::Notice,
     events::{Publisher, timestamp},
 };
@@ -72,10 +71,8 @@ pub async fn ended(task: Arc<Task>, process: Arc<Process>, status: ExitStatus, p
 /// With a pid namespace of the container's own the kernel has killed what else ran there; without one we do, as runc's
 /// shim does.
 async fn end_programs(task: &Task) {
-    kill_members(task, Signal::SIGKILL);
-    // A frozen process dies when it is thawed.
-    if !task.cgroups.processes().is_empty() {
-        let _ = thaw(&task.cgroups);
+    if let Err(error) = kill_all(&task.cgroups).await {
+        warn!("{}: {error}", task.key);
     }
     let programs = task.all_programs();
     let all = async {
@@ -85,16 +82,6 @@ async fn end_programs(task: &Task) {
     };
     if timeout(PROGRAMS_TIMEOUT, all).await.is_err() {
         warn!("{}: a program does not end with its container", task.key);
-    }
-}
-
-/// Sends a signal to every process in the container's cgroups.
-pub fn kill_members(task: &Task, signal: Signal) {
-    for pid in task.cgroups.processes() {
-        match nix::sys::signal::kill(Pid::from_raw(pid.cast_signed()), signal) {
-            Ok(()) | Err(Errno::ESRCH) => {}
-            Err(errno) => warn!("cannot send {signal} to process {pid} of {}: {errno}", task.key),
-        }
     }
 }
 

@@ -16,13 +16,13 @@ use wasmedge_shim_protocol::{ContainerKey, Create, ExitStatus, RootfsMount};
 
 use super::{
     container::Task,
-    exits::{ended, kill_members, watch_memory},
+    exits::{ended, watch_memory},
     process::{Live, Process, UNKNOWN},
     state::State,
     tasks::Shared,
 };
 use crate::{
-    cgroup::{Cgroups, thaw},
+    cgroup::{Cgroups, signal_all, thaw},
     engine::Handles,
     error::{Result, TaskError},
     events::timestamp,
@@ -129,7 +129,7 @@ impl Shared {
         }
         if request.all {
             let named = Signal::try_from(signal);
-            kill_members(&task, named.map_err(|_| TaskError::invalid(format!("there is no signal {signal}")))?);
+            signal_all(&task.cgroups, named.map_err(|_| TaskError::invalid(format!("there is no signal {signal}")))?);
         } else {
             process.signal(signal)?;
         }

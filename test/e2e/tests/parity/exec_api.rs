@@ -21,6 +21,7 @@ for_kinds! {
     an_exec_in_a_paused_task_is_refused;
     an_exec_in_a_task_that_has_ended_is_refused;
     an_exec_that_outlives_its_task_is_ended_with_it;
+    programs_that_fork_for_ever_are_ended_with_their_task: Linux;
     waiting_for_an_exec_may_begin_at_any_time;
 }
 
@@ -159,9 +160,9 @@ fn an_exec_in_a_task_that_has_ended_is_refused(scene: &Scene, kind: Kind) {
     shim.delete().unwrap();
 }
 
-fn an_exec_that_outlives_its_task_is_ended_with_it(scene: &Scene, kind: Kind) {
-    let bundle = scene.bundle(kind, &kind.sleeper());
-    // In a pid namespace of its own the kernel would see to it.
+/// A task without a pid namespace of its own, where the kernel would end what else runs with the init.
+fn in_the_node_s_pid_namespace(scene: &Scene, kind: Kind, words: &[&str]) -> Shim {
+    let bundle = scene.bundle(kind, words);
     bundle.configure(|spec| {
         let namespaces = spec["linux"]["namespaces"].as_array_mut().unwrap();
         namespaces.retain(|namespace| namespace["type"] != "pid");
@@ -169,6 +170,25 @@ fn an_exec_that_outlives_its_task_is_ended_with_it(scene: &Scene, kind: Kind) {
     let shim = bundle.start();
     shim.create().unwrap();
     shim.start().unwrap();
+    shim
+}
+
+/// Regression test for C11: what forked during the one pass of kills outlived its container.
+fn programs_that_fork_for_ever_are_ended_with_their_task(scene: &Scene, kind: Kind) {
+    // Each forks the next and ends. The name is the chains' alone.
+    let name = format!("chain-{}", std::process::id());
+    let chain = format!("chain() {{ (chain &); }}; for n in 1 2 3; do (chain &); done; sleep 1 # {name}");
+    let shim = in_the_node_s_pid_namespace(scene, kind, &["sh", "-c", &chain]);
+    assert_eq!(shim.wait().unwrap(), 0);
+    let left = || Process::all().iter().filter(|process| process.command.contains(&name)).count();
+    assert_eq!(left(), 0, "processes are left at the exit event");
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(left(), 0);
+    shim.delete().unwrap();
+}
+
+fn an_exec_that_outlives_its_task_is_ended_with_it(scene: &Scene, kind: Kind) {
+    let shim = in_the_node_s_pid_namespace(scene, kind, &kind.sleeper());
     exec(&shim, kind, "one").unwrap();
     let pid = shim.start_exec("one").unwrap();
     let process = Process::of(pid.cast_signed()).unwrap();
