@@ -30,6 +30,8 @@ const LEVELS: [Optimization; 6] =
 const FUEL: u32 = 10_000;
 /// Longest that one way may take, in seconds.
 const PATIENCE: u32 = 60;
+/// Most bytes that it may allocate, as a container may: an array may be asked for that the whole machine could not hold.
+const MEMORY: u64 = 1 << 30;
 
 #[derive(Default)]
 struct Tally {
@@ -120,6 +122,7 @@ fn apart(look: impl FnOnce() -> Result<String, String>) -> String {
             drop(reader);
             alarm::set(PATIENCE);
             let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+            setrlimit(Resource::RLIMIT_DATA, MEMORY, MEMORY).expect("a bound on memory");
             let seen = look().unwrap_or_else(|cause| format!("{REFUSED}{cause}"));
             let _ = writer.write_all(seen.as_bytes());
             // SAFETY: ends the process without WasmEdge's destructors.
