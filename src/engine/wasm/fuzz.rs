@@ -24,7 +24,7 @@ pub fn sections(data: &[u8]) {
 /// written to and executed.
 pub fn native_libraries(data: &[u8]) {
     const PAGE: u64 = 4096;
-    let Ok(Examined { loaded, span, symbols: (table, names, hash) }) = examine(data) else { return };
+    let Ok(Examined { loaded, span, imports, symbols: (table, names, hash) }) = examine(data) else { return };
     let mut free = 0;
     for one in &loaded {
         let (start, last) = (one.p_vaddr / PAGE * PAGE, (one.p_vaddr + one.p_memsz).next_multiple_of(PAGE));
@@ -33,6 +33,12 @@ pub fn native_libraries(data: &[u8]) {
         assert!(one.p_offset + one.p_filesz <= data.len() as u64, "{one:?} of {}", data.len());
         assert_ne!(one.p_flags & 3, 3, "{one:?}");
         free = last;
+    }
+    for import in imports {
+        let holds = |one: &&elf::segment::ProgramHeader| {
+            one.p_flags & 2 != 0 && one.p_vaddr <= import.place && import.place + 8 <= one.p_vaddr + one.p_memsz
+        };
+        assert!(import.place % 8 == 0 && loaded.iter().any(|one| holds(&one)), "{import:?}");
     }
     for name in [&b"version"[..], b"intrinsics", b"f0", b"t0", b""] {
         let _ = hash.find(name, &table, &names);

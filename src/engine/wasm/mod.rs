@@ -11,6 +11,7 @@ mod dynamic_linker;
 mod entry;
 #[cfg(any(feature = "fuzzing", test))]
 pub mod fuzz;
+mod imports;
 mod loader;
 mod names;
 mod native_library;

@@ -1,8 +1,9 @@
 //! Native code that our compiler wrote, mapped into this process from a descriptor.
 //!
 //! The dynamic linker takes paths only, and a path of a container leads where its processes want it to lead. What WasmEdge's
-//! compiler writes needs no linker: a shared library without relocations, imports, constructors or other libraries. So
-//! its segments are mapped here, and its symbols are looked up. Anything more in such a file is refused.
+//! compiler writes hardly needs a linker: a shared library without constructors, other libraries and relocations but those of
+//! a few functions that LLVM calls. So its segments are mapped here, its imports bound, and its symbols looked up. Anything
+//! more in such a file is refused.
 //!
 //! ELF-64: System V ABI, chapters 4 and 5.
 
@@ -15,6 +16,8 @@ use elf::{
     ElfBytes, abi, endian::NativeEndian, hash::SysVHashTable, segment::ProgramHeader, string_table::StringTable,
     symbol::SymbolTable,
 };
+
+use super::imports::{Import, TAGS, imports, is_known};
 
 #[cfg(target_arch = "x86_64")]
 const MACHINE: u16 = abi::EM_X86_64;
@@ -61,9 +64,13 @@ impl NativeLibrary {
     /// Names what it has that compiled modules have not.
     pub fn map(file: BorrowedFd<'_>) -> Result<Self, String> {
         let content = map_whole(file).map_err(|error| format!("it cannot be mapped: {error}"))?;
-        let Examined { loaded, span, symbols: (table, names, hash) } = examine(content)?;
+        let Examined { loaded, span, imports, symbols: (table, names, hash) } = examine(content)?;
         let base =
             map_segments(&loaded, span, file.as_raw_fd()).map_err(|error| format!("it cannot be mapped: {error}"))?;
+        for Import { place, function } in imports {
+            // SAFETY: aligned, and within a segment that was just mapped writable.
+            unsafe { std::ptr::write((base + place as usize) as *mut usize, function) };
+        }
         let unwritable = loaded.iter().filter(|one| one.p_flags & abi::PF_W == 0);
         let clean = unwritable.map(|one| place(one, base)).collect();
         Ok(Self { base, span: span as usize, clean, symbols: Some(Symbols { content, table, names, hash }) })
@@ -94,12 +101,14 @@ impl NativeLibrary {
     }
 }
 
-/// A library that needs no linker.
+/// A library that needs no other linker.
 pub(super) struct Examined<'a> {
     /// Its segments that are to be loaded, in order.
     pub(super) loaded: Vec<ProgramHeader>,
     /// How many bytes of address space they take.
     pub(super) span: u64,
+    /// What it imports.
+    pub(super) imports: Vec<Import>,
     /// Where its symbols are found.
     pub(super) symbols: (SymbolTable<'a, NativeEndian>, StringTable<'a>, SysVHashTable<'a, NativeEndian>),
 }
@@ -116,11 +125,12 @@ pub(super) fn examine(content: &[u8]) -> Result<Examined<'_>, String> {
     let (Some(table), Some(names), Some(hash)) = (tables.dynsyms, tables.dynsyms_strs, tables.sysv_hash) else {
         return Err("it has no table of symbols".to_owned());
     };
-    refuse_imports(&table)?;
+    refuse_unknown_imports(&table, &names)?;
     let segments = library.segments().ok_or("it has no segments")?;
     let loaded: Vec<ProgramHeader> = segments.iter().filter(|segment| segment.p_type == abi::PT_LOAD).collect();
     let span = check_segments(&loaded, content.len() as u64)?;
-    Ok(Examined { loaded, span, symbols: (table, names, hash) })
+    let imports = imports(&library, content, &loaded, &table, &names)?;
+    Ok(Examined { loaded, span, imports, symbols: (table, names, hash) })
 }
 
 /// Where a segment's pages are, and how many bytes.
@@ -142,18 +152,21 @@ fn map_whole(file: BorrowedFd<'_>) -> io::Result<&'static [u8]> {
 
 fn refuse_what_needs_a_linker(library: &ElfBytes<'_, NativeEndian>) -> Result<(), String> {
     let dynamic = library.dynamic().ok().flatten().ok_or("it has no dynamic section")?;
-    match dynamic.iter().find(|entry| !HARMLESS.contains(&entry.d_tag)) {
+    match dynamic.iter().find(|entry| !HARMLESS.contains(&entry.d_tag) && !TAGS.contains(&entry.d_tag)) {
         Some(entry) => Err(format!("it wants something of a dynamic linker (tag {:#x})", entry.d_tag)),
         None => Ok(()),
     }
 }
 
-fn refuse_imports(symbols: &SymbolTable<'_, NativeEndian>) -> Result<(), String> {
+fn refuse_unknown_imports(symbols: &SymbolTable<'_, NativeEndian>, names: &StringTable<'_>) -> Result<(), String> {
     // The first one is reserved.
-    match symbols.iter().skip(1).any(|symbol| symbol.is_undefined()) {
-        true => Err("it imports symbols".to_owned()),
-        false => Ok(()),
+    for symbol in symbols.iter().skip(1).filter(|symbol| symbol.is_undefined()) {
+        let name = names.get(symbol.st_name as usize).unwrap_or_default();
+        if !is_known(name) {
+            return Err(format!("it imports {name:?}"));
+        }
     }
+    Ok(())
 }
 
 /// The bytes that the segments span, from address 0 on. Each is in the file, on whole pages of both, in order.
