@@ -56,7 +56,8 @@ pub fn imports(
     for (table, size) in [(abi::DT_JMPREL, abi::DT_PLTRELSZ), (abi::DT_RELA, abi::DT_RELASZ)] {
         let Some(place) = value(table) else { continue };
         let bytes = value(size).and_then(|size| loaded(content, segments, place, size));
-        let bytes = bytes.filter(|bytes| bytes.len() as u64 % ENTRY == 0).ok_or("its relocations are not in it")?;
+        let bytes =
+            bytes.filter(|bytes| (bytes.len() as u64).is_multiple_of(ENTRY)).ok_or("its relocations are not in it")?;
         for one in RelaIterator::new(NativeEndian, Class::ELF64, bytes) {
             all.push(import(&one, segments, symbols, names)?);
         }
@@ -82,7 +83,7 @@ fn import(
         segment.p_flags & abi::PF_W != 0
             && offset.and_then(|offset| offset.checked_add(ADDRESS)).is_some_and(|end| end <= segment.p_memsz)
     };
-    if one.r_offset % ADDRESS != 0 || !segments.iter().any(|segment| within(&segment)) {
+    if !one.r_offset.is_multiple_of(ADDRESS) || !segments.iter().any(|segment| within(&segment)) {
         return Err("a relocation is not in its data".to_owned());
     }
     Ok(Import { place: one.r_offset, function })
