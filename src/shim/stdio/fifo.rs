@@ -16,6 +16,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use super::hangup::UntilHangup;
+
 /// How long the end of the output waits for somebody to read it.
 const READER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often to look whether there is a reader.
@@ -38,12 +40,9 @@ impl Writer {
     /// Copies to the end of `from`. A process may have ended before containerd has opened its end: what is in the FIFO
     /// would be gone, and containerd would wait for ever for a writer. So this end stays until there is a reader, or
     /// until the process is `deleted`.
-    pub async fn copy(mut self, mut from: impl AsyncRead + Unpin, mut deleted: watch::Receiver<bool>) {
-        match tokio::io::copy(&mut from, &mut self.fifo).await {
-            // A terminal hangs up with this.
-            Err(error) if error.raw_os_error() == Some(libc::EIO) => {}
-            Err(error) => warn!("output is lost from here on: {error}"),
-            Ok(_) => {}
+    pub async fn copy(mut self, from: impl AsyncRead + Unpin, mut deleted: watch::Receiver<bool>) {
+        if let Err(error) = tokio::io::copy(&mut UntilHangup(from), &mut self.fifo).await {
+            warn!("output is lost from here on: {error}");
         }
         drop(self.hold);
         let deadline = Instant::now() + READER_TIMEOUT;

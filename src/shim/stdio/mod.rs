@@ -3,6 +3,7 @@
 mod fifo;
 #[cfg(any(feature = "fuzzing", test))]
 pub mod fuzz;
+mod hangup;
 mod logger;
 mod uri;
 
@@ -28,6 +29,7 @@ use tokio::{
 use wasmedge_shim_protocol::{ContainerKey, StdioPresence};
 
 use crate::error::{Result, TaskError};
+use hangup::UntilHangup;
 use logger::Logger;
 use uri::Output;
 
@@ -209,21 +211,16 @@ fn open_log(path: &Path) -> io::Result<File> {
     File::options().append(true).create(true).open(path)
 }
 
-async fn copy_to_file(mut from: impl AsyncRead + Unpin, to: File) {
-    let mut to = tokio::fs::File::from_std(to);
+async fn copy_to_file(from: impl AsyncRead + Unpin, to: File) {
+    let (mut from, mut to) = (UntilHangup(from), tokio::fs::File::from_std(to));
     let copied = match tokio::io::copy(&mut from, &mut to).await {
         Ok(_) => to.flush().await,
         Err(error) => Err(error),
     };
-    match copied {
-        // A terminal hangs up with this.
-        Err(error) if error.raw_os_error() == Some(libc::EIO) => {}
-        Err(error) => {
-            warn!("output is lost from here on: {error}");
-            // A full disk must not stop the process that writes.
-            let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
-        }
-        Ok(()) => {}
+    if let Err(error) = copied {
+        warn!("output is lost from here on: {error}");
+        // A full disk must not stop the process that writes.
+        let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
     }
 }
 
