@@ -240,3 +240,44 @@ fn page_size() -> u64 {
     // SAFETY: asks for a constant.
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.unsigned_abs()
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    /// A library whose one relocation is the import of `fmax`, and where in the file it has what about that.
+    const LIBRARY: &[u8] = include_bytes!("../../../fuzz/corpus/native_libraries/imports");
+    const NAME: usize = 0x691;
+    const RELOCATION: usize = 0x6b8;
+    const TABLE: usize = 0x1868;
+    const SIZE: usize = 0x1878;
+
+    /// Why the library is refused with `bytes` at `place`.
+    #[track_caller]
+    fn refused(place: usize, bytes: &[u8]) -> String {
+        let mut library = LIBRARY.to_vec();
+        library[place..place + bytes.len()].copy_from_slice(bytes);
+        examine(&library).err().expect("it is accepted")
+    }
+
+    #[test]
+    fn an_import_is_bound_in_data_and_nothing_else_is() {
+        let imports = examine(LIBRARY).unwrap_or_else(|error| panic!("{error}")).imports;
+        assert_eq!(imports.iter().map(|import| import.place).collect::<Vec<_>>(), [0x4928]);
+        assert_eq!(refused(NAME, b"exit"), "it imports \"exit\"");
+        // In code, in no segment, not on a boundary.
+        for place in [0x2590_u64, u64::MAX - 7, 0x4929] {
+            assert_eq!(refused(RELOCATION, &place.to_ne_bytes()), "a relocation is not in its data");
+        }
+        assert_eq!(refused(RELOCATION + 8, &abi::R_X86_64_RELATIVE.to_ne_bytes()), "it wants a relocation of type 8");
+        // A symbol that it defines itself, and one that is not there.
+        for symbol in [2_u32, u32::MAX] {
+            refused(RELOCATION + 12, &symbol.to_ne_bytes());
+        }
+        assert_eq!(refused(RELOCATION + 16, &[1]), "it wants a relocation of type 7");
+        for size in [23_u64, 1 << 40, u64::MAX] {
+            assert_eq!(refused(SIZE, &size.to_ne_bytes()), "its relocations are not in it");
+        }
+        assert_eq!(refused(TABLE, &u64::MAX.to_ne_bytes()), "its relocations are not in it");
+    }
+}
