@@ -74,7 +74,8 @@ pub fn table(text: &str) -> Vec<(String, u64)> {
 
 fn collect(directory: &Path, pids: &mut Vec<u32>) {
     let procs = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-    pids.extend(procs.lines().filter_map(|line| line.parse::<u32>().ok()));
+    // 0 is one that this pid namespace does not have; as the target of a signal it would be our own process group.
+    pids.extend(procs.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid > 0));
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
         collect(&entry.path(), pids);
@@ -102,7 +103,7 @@ mod tests {
     #[test]
     fn processes_of_cgroups_below_count_as_well() {
         let top = tempfile::tempdir().unwrap();
-        fs::write(top.path().join("cgroup.procs"), "30\n10\n").unwrap();
+        fs::write(top.path().join("cgroup.procs"), "30\n0\n10\n").unwrap();
         fs::create_dir(top.path().join("child")).unwrap();
         fs::write(top.path().join("child/cgroup.procs"), "20\n").unwrap();
         assert_eq!(Cgroups::new(vec![top.path().into()]).processes(), [10, 20, 30]);
