@@ -192,19 +192,14 @@ pub fn compare(results: &[Kernel]) -> Vec<Comparison> {
         results.iter().find(|result| result.variant == *variant && result.kernel == kernel).map(|found| &found.samples)
     };
     let compare = |variant: &Variant| {
-        let mine = results.iter().filter(|result| result.variant == *variant);
-        let ratios: Vec<_> = mine
-            .filter_map(|result| {
-                let ratio = stats::ratio(&result.samples, of(first, &result.kernel)?);
-                Some((result.kernel.clone(), ratio))
-            })
-            .collect();
+        let (mut ratios, mut fastest) = (Vec::new(), Vec::new());
+        for Kernel { kernel, samples, .. } in results.iter().filter(|result| result.variant == *variant) {
+            let Some(reference) = of(first, kernel) else { continue };
+            ratios.push((kernel.clone(), stats::ratio(samples, reference)));
+            fastest.push((kernel.clone(), stats::least(samples) / stats::least(reference)));
+        }
         let geometric_mean = stats::geometric_mean(ratios.iter().map(|(_, ratio)| ratio.ratio));
-        let fastest = results.iter().filter(|result| result.variant == *variant).filter_map(|result| {
-            let ratio = stats::least(&result.samples) / stats::least(of(first, &result.kernel)?);
-            Some((result.kernel.clone(), ratio))
-        });
-        Comparison { variant: variant.clone(), ratios, geometric_mean, fastest: fastest.collect() }
+        Comparison { variant: variant.clone(), ratios, geometric_mean, fastest }
     };
     variants.into_iter().skip(1).map(compare).collect()
 }
