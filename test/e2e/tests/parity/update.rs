@@ -1,5 +1,7 @@
 //! `docker update`: other limits for a container that runs.
 
+use std::{fs, thread};
+
 use e2e::{Kind, Scene, cri::crictl, docker::docker, expect_as_under_runc, for_kinds, process::Process, until};
 use serde_json::json;
 
@@ -12,6 +14,7 @@ for_kinds! {
     a_pod_s_container_gets_new_limits;
     the_task_api_changes_what_it_names_and_nothing_else;
     a_limit_that_the_kernel_refuses_is_an_error;
+    updates_at_once_are_as_good_as_one_after_the_other;
 }
 
 /// The files of cgroup v1 and v2 that hold limits.
@@ -133,5 +136,36 @@ fn a_limit_that_the_kernel_refuses_is_an_error(scene: &Scene, kind: Kind) {
     let (_, message) = shim.update(&json!({ "cpu": { "cpus": "4000" } })).unwrap_err();
     assert!(message.contains("cpuset.cpus"), "the file is not named: {message}");
     until("the task goes on", || (shim.state().ok()?.1 == 2).then_some(()));
+    super::exec_api::end(&shim);
+}
+
+/// Regression test for C22: each of two updates at once counted from the same record, so that the bound of a module's
+/// process moved by both, for ever, and the record told the one that came last.
+fn updates_at_once_are_as_good_as_one_after_the_other(scene: &Scene, kind: Kind) {
+    let bundle = scene.bundle(kind, &kind.sleeper());
+    let memory = |megabytes: u64| json!({ "memory": { "limit": megabytes << 20 } });
+    bundle.configure(|spec| spec["linux"]["resources"] = memory(64));
+    let shim = bundle.start();
+    shim.create().unwrap();
+    let init = Process::of(shim.start().unwrap().cast_signed()).expect("the task's process");
+    let bounds = || {
+        let all = fs::read_to_string(init.file("limits")).unwrap();
+        let data = all.lines().find(|line| line.starts_with("Max data size")).unwrap().to_owned();
+        let files = ["memory.limit_in_bytes", "memory.max"].iter().find_map(|file| init.cgroup_file(file));
+        (data, files.expect("a bound of the cgroup"))
+    };
+    let before = bounds();
+    for _ in 0..20 {
+        thread::scope(|scope| {
+            for megabytes in [96, 128, 160] {
+                let resources = memory(megabytes);
+                let shim = &shim;
+                scope.spawn(move || shim.update(&resources).unwrap());
+            }
+        });
+    }
+    assert_ne!(bounds().1, before.1, "nothing was changed");
+    shim.update(&memory(64)).unwrap();
+    assert_eq!(bounds(), before);
     super::exec_api::end(&shim);
 }
