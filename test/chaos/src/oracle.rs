@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::Path,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -160,7 +159,7 @@ fn clean_up(lifecycle: &mut Lifecycle, member: &mut Member) {
 /// What still has the name of a container, or is its process.
 fn left_of(member: &Member) -> Vec<String> {
     let mut left = Vec::new();
-    let state = Path::new(engine::STATE).join("containers/default").join(&member.id);
+    let state = engine::state_of(&member.id);
     left.extend(state.exists().then(|| state.display().to_string()));
     for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
         let cgroup = hierarchy.path().join("default").join(&member.id);

@@ -10,6 +10,11 @@ pub const STATE: &str = "/run/containerd-shim-wasmedge";
 /// The installed engine.
 pub const BINARY: &str = "/usr/local/bin/wasmedge-engine";
 
+/// The directory with the state of a container of containerd's namespace `default`.
+pub fn state_of(id: &str) -> PathBuf {
+    PathBuf::from(STATE).join("containers/default").join(id)
+}
+
 /// Where it writes its log.
 pub fn log_path() -> PathBuf {
     PathBuf::from(STATE).join("engine.log")

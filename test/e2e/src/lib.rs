@@ -19,6 +19,7 @@ pub mod process;
 mod scene;
 pub mod shim;
 mod terminal;
+pub mod tracer;
 pub mod wait;
 
 pub use command::{Command, Finished, command};

@@ -8,8 +8,7 @@ use std::{
     time::Duration,
 };
 
-use e2e::{Command, command, process::Process, within};
-use nix::sys::signal::Signal;
+use e2e::{Command, command, process::Process, tracer::Tracer, within};
 
 use super::processes;
 use crate::calm;
@@ -74,16 +73,8 @@ pub(super) fn slow_calls(measure: u64) -> String {
 pub(super) fn trace_host(injection: &str, time: Duration) -> bool {
     let Some(host) = processes::host() else { return false };
     let (calls, _) = injection.split_once(':').unwrap_or((injection, ""));
-    let words = ["-f", "-q", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &format!("inject={injection}")];
-    let mut strace = command("strace").args(words).args(["-p", &host.pid.to_string()]).spawn();
-    let traced = || {
-        let status = fs::read_to_string(host.file("status")).unwrap_or_default();
-        (!status.is_empty() && !status.contains("TracerPid:\t0\n")).then_some(())
-    };
-    let begun = within(Duration::from_secs(2), traced).is_some();
+    let options = ["-f", "-e", &format!("trace={calls}"), "-e", &format!("inject={injection}")];
+    let Some(tracer) = Tracer::try_attach(&host, options) else { return false };
     sleep(time);
-    strace.signal(Signal::SIGTERM);
-    let ended = strace.wait(Duration::from_secs(10));
-    strace.end();
-    begun && ended
+    tracer.detach()
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{Kind, Scene, command::command, engine, patient, until};
+use e2e::{Kind, Scene, engine, tracer::Tracer};
 
 #[test]
 fn containers_run_on_without_their_host() {
@@ -99,14 +99,12 @@ fn a_host_that_cannot_read_a_signal_serves_on() {
     let container = scene.docker(Kind::Wasm).detach(["/sleep.wasm", "600"]);
     container.says("sleeping");
     let host = engine::running_host();
-    let inject = ["-qq", "-o", "/dev/null", "-P", "anon_inode:[signalfd]", "-e", "inject=read:error=EIO:when=1..3"];
-    let mut tracer = command("strace").args(inject).args(["-p", &host.pid.to_string()]).spawn();
-    until("the tracer", || (host.status("TracerPid") != "0").then_some(()));
+    let inject = ["-P", "anon_inode:[signalfd]", "-e", "inject=read:error=EIO:when=1..3"];
+    let tracer = Tracer::attach(&host, inject);
     scene.ctr(Kind::Wasm).run(["/exit.wasm", "42"]).exits(42);
     container.stop().takes_less_than(Duration::from_millis(1500));
     assert_eq!(container.exit_code(), 143);
-    tracer.signal(nix::sys::signal::Signal::SIGINT);
-    tracer.wait(patient(Duration::from_secs(5)));
+    assert!(tracer.detach());
     assert!(host.lives(), "{}", engine::log());
     assert!(engine::log().contains("cannot read a signal: EIO"));
 }
@@ -121,9 +119,7 @@ fn a_creation_that_cannot_make_a_directory_leaves_none() {
     let (mut failed, mut made) = (0, 0);
     for nth in 1..=25 {
         let inject = format!("inject=mkdir,mkdirat:error=EIO:when={nth}");
-        let words = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=mkdir,mkdirat", "-e", &inject];
-        let mut tracer = command("strace").args(words).args(["-p", &host.pid.to_string()]).spawn();
-        until("the tracer", || (host.status("TracerPid") != "0").then_some(()));
+        let tracer = Tracer::attach(&host, ["-f", "-e", "trace=mkdir,mkdirat", "-e", &inject]);
         let shim = scene.bundle(Kind::Wasm, &["/sleep.wasm", "600"]).start();
         match shim.create() {
             Ok(_) => {
@@ -134,8 +130,7 @@ fn a_creation_that_cannot_make_a_directory_leaves_none() {
             }
             Err(_) => failed += 1,
         }
-        tracer.signal(nix::sys::signal::Signal::SIGINT);
-        tracer.wait(patient(Duration::from_secs(5)));
+        assert!(tracer.detach());
     }
     assert!(failed > 5 && made > 0, "{failed} failed, {made} did not");
     assert!(host.lives());

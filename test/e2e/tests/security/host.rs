@@ -2,18 +2,21 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     thread::{self, sleep},
     time::{Duration, Instant},
 };
 
-use e2e::{Kind, Scene, command, command::read, ctr::ctr, engine, process::Process, shim::Shim, until};
+use e2e::{
+    Kind, Scene, command,
+    command::{Live, read},
+    ctr::ctr,
+    engine,
+    process::Process,
+    shim::Shim,
+    until,
+};
 use serde_json::json;
-
-/// The directory of a container's state.
-pub fn state_of(shim: &Shim) -> PathBuf {
-    PathBuf::from(engine::STATE).join("containers/default").join(shim.id())
-}
 
 fn log_size() -> u64 {
     fs::metadata(engine::log_path()).map_or(0, |meta| meta.len())
@@ -161,7 +164,7 @@ fn a_worker_that_takes_too_long_is_ended_and_told_of() {
     until("the end of the hook", || {
         Process::named("sleep").iter().all(|one| !one.command.ends_with("612")).then_some(())
     });
-    assert!(!state_of(&shim).exists());
+    assert!(!engine::state_of(shim.id()).exists());
     // The last worker has reported, and ends.
     until("the end of the workers", || workers(&host.0).is_empty().then_some(()));
     // The host has a socket's file of its own, and the next create is as usual.
@@ -300,7 +303,7 @@ fn a_container_whose_record_is_not_understood_is_removed_all_the_same() {
         let pid = shim.create().unwrap().pid;
         shim.start().unwrap();
         let init = Process::of(pid.cast_signed()).unwrap();
-        fs::write(state_of(&shim).join("record.json"), record).unwrap();
+        fs::write(engine::state_of(shim.id()).join("record.json"), record).unwrap();
         shim.exec("e", &shim.bundle().process(&["true"]), &e2e::shim::Streams::default()).unwrap();
         let (_, message) = shim.start_exec("e").unwrap_err();
         assert!(record.contains('}') || message.contains("record.json"), "{record:?}: {message}");
@@ -310,7 +313,7 @@ fn a_container_whose_record_is_not_understood_is_removed_all_the_same() {
             engine::kill_hosts();
         }
         shim.clean_up();
-        assert!(!init.lives() && !state_of(&shim).exists(), "{record:?}");
+        assert!(!init.lives() && !engine::state_of(shim.id()).exists(), "{record:?}");
         let left = command("sh").args(["-c", &format!("ls -d /sys/fs/cgroup/*/default/{} 2>&-; :", shim.id())]).run();
         left.prints("");
     }
@@ -322,18 +325,19 @@ fn a_container_of_which_nothing_is_known_is_not_called_deleted() {
     let scene = Scene::new();
     let shim = scene.bundle(Kind::Linux, &["sleep", "614"]).start();
     shim.create().unwrap();
-    let saved = [read(state_of(&shim).join("record.json")), read(state_of(&shim).join("config.json"))];
+    let saved =
+        [read(engine::state_of(shim.id()).join("record.json")), read(engine::state_of(shim.id()).join("config.json"))];
     for name in ["record.json", "config.json"] {
-        fs::write(state_of(&shim).join(name), "{").unwrap();
+        fs::write(engine::state_of(shim.id()).join(name), "{").unwrap();
     }
     let id = format!("-id {}", shim.id());
     Process::all().iter().filter(|one| one.command.contains(&id)).for_each(Process::kill);
     engine::kill_hosts();
     let failed = shim.bundle().shim_command("delete").finish();
     failed.fails().says_in_one_line(&["it is not known what is left of", "record.json"]);
-    assert!(state_of(&shim).exists());
+    assert!(engine::state_of(shim.id()).exists());
     for (name, text) in ["record.json", "config.json"].iter().zip(saved) {
-        fs::write(state_of(&shim).join(name), text).unwrap();
+        fs::write(engine::state_of(shim.id()).join(name), text).unwrap();
     }
     shim.clean_up();
 }
@@ -354,11 +358,12 @@ fn group_of(pid: i32) -> Option<i32> {
 }
 
 /// Freezes the task by `freezer` at the moment at which an exec in it has all of its surroundings and is not reported yet;
-/// whether that came true: the exec's worker still waits.
-fn freeze_an_exec(host: &Process, task: &str, freezer: &str, known: &[i32]) -> bool {
+/// whether that came true: the exec's worker still waits. It may also have come and gone between two looks.
+fn freeze_an_exec(host: &Process, task: &str, freezer: &str, known: &[i32], exec: &mut Live) -> bool {
     let children = format!("/proc/{0}/task/{0}/children", host.pid);
     let deadline = Instant::now() + e2e::patient(Duration::from_secs(10));
     while Instant::now() < deadline {
+        let ended = exec.wait(Duration::ZERO);
         let of_the_host = read(&children);
         let pids = of_the_host.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok());
         let leads = |pid: i32| group_of(pid) == Some(pid);
@@ -369,8 +374,11 @@ fn freeze_an_exec(host: &Process, task: &str, freezer: &str, known: &[i32]) -> b
             sleep(Duration::from_millis(100));
             return workers(host).iter().any(|one| !known.contains(&one.pid) && !is_inside(one.pid));
         }
+        if ended {
+            return false;
+        }
     }
-    panic!("there was no exec in {task}");
+    panic!("an exec in {task} neither begins nor ends");
 }
 
 /// Regression test for C21: with one exec's worker the program of another was killed that was about to start.
@@ -387,7 +395,7 @@ fn an_exec_whose_worker_dies_takes_no_other_with_it() {
     let exec = |id: &str, program| ctr(["task", "exec", "--exec-id", id, &task.id, program]).spawn();
     let mut caught = (0..50).find_map(|number| {
         let mut one = exec(&format!("other-{number}"), "/hello.wasm");
-        if freeze_an_exec(&host, &task.id, &freezer, &[init]) {
+        if freeze_an_exec(&host, &task.id, &freezer, &[init], &mut one) {
             return Some(one);
         }
         fs::write(&freezer, "THAWED").unwrap();

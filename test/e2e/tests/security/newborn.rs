@@ -4,10 +4,11 @@
 use std::{fs, os::unix::ffi::OsStrExt, thread, time::Duration};
 
 use e2e::{
-    Kind, Scene, command, engine, for_kinds,
+    Kind, Scene, engine, for_kinds,
     process::Process,
     shim::{Shim, Streams},
-    wait::{patient, until, within},
+    tracer::Tracer,
+    wait::{until, within},
 };
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use serde_json::json;
@@ -86,10 +87,8 @@ fn a_program_has_nothing_of_the_node_open_at_its_first_step(scene: &Scene, kind:
     let own = Process::of(init).unwrap().namespace("pid").unwrap();
     shim.exec("e", &shim.bundle().process(words(kind)), &Streams::default()).expect("an exec");
     // The first call that a program's process makes in the container.
-    let host = engine::running_host().pid.to_string();
-    let inject = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=setsid", "-e", "inject=setsid:delay_enter=3000000"];
-    let mut tracer = command("strace").args(inject).args(["-p", &host]).spawn();
-    until("the tracer", || (Process::of(host.parse().unwrap())?.status("TracerPid") != "0").then_some(()));
+    let inject = ["-f", "-e", "trace=setsid", "-e", "inject=setsid:delay_enter=3000000"];
+    let tracer = Tracer::attach(&engine::running_host(), inject);
     let open = thread::scope(|scope| {
         let started = scope.spawn(|| shim.start_exec("e"));
         let newborn = until("the new process", || {
@@ -103,8 +102,7 @@ fn a_program_has_nothing_of_the_node_open_at_its_first_step(scene: &Scene, kind:
         started.join().unwrap().expect("starting it");
         open
     });
-    tracer.signal(nix::sys::signal::Signal::SIGINT);
-    tracer.wait(patient(Duration::from_secs(5)));
+    assert!(tracer.detach());
     assert_eq!(open.0, [], "all: {:?}", open.1);
     shim.kill(9).expect("ending it");
     assert_eq!(shim.wait(), Ok(137));
