@@ -46,9 +46,9 @@ pub(super) fn kill_worker() -> bool {
     within(PATIENCE, worker).is_some_and(|worker| kill(&worker))
 }
 
-/// A worker of the host's, if one is there now.
+/// A worker of the host's, if one is there now. While a host is started, what a shim has executed has a child too: the host.
 pub fn worker() -> Option<Process> {
-    let host = host()?;
+    let host = host().filter(|host| host.parent == 1)?;
     Process::named("wasmedge-engine").into_iter().find(|process| process.parent == host.pid)
 }
 
