@@ -1,0 +1,25 @@
+//! All that a guest sees of its container.
+
+use crate::{Descriptor, Table};
+
+/// A guest's arguments, environment and descriptors.
+#[derive(Debug, Default)]
+pub struct Wasi {
+    /// Its arguments; the first is its name. Bytes, without a zero among them.
+    pub args: Vec<Vec<u8>>,
+    /// Its environment, `NAME=value`. Bytes, without a zero among them.
+    pub env: Vec<Vec<u8>>,
+    /// What it has open.
+    pub table: Table,
+}
+
+impl Wasi {
+    /// With these open from the beginning, numbered from 0 on: first the three standard streams, then directories.
+    pub fn new(args: Vec<Vec<u8>>, env: Vec<Vec<u8>>, open: impl IntoIterator<Item = Descriptor>) -> Self {
+        let mut table = Table::default();
+        for descriptor in open {
+            table.insert(descriptor);
+        }
+        Self { args, env, table }
+    }
+}
