@@ -3,7 +3,7 @@
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rustc-link-arg=-Wl,--allow-shlib-undefined");
-    for symbol in ["epoll_wait", "mmap", "sigaction", "dlopen", "dlsym", "dlerror", "dlclose", "open", "stat"] {
+    for symbol in ["mmap", "sigaction", "dlopen", "dlsym", "dlerror", "dlclose", "open", "stat"] {
         println!("cargo:rustc-link-arg=-Wl,--export-dynamic-symbol={symbol}");
     }
 }

@@ -8,15 +8,22 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::{
     guest::TRAP_EXIT_CODE,
-    wasm::{Ending, Features, Invocation, Limits, Program, World},
+    wasm::{Directory, Ending, Features, Invocation, Limits, Program, Reach, World},
 };
+
+/// `GUEST:PATH`, or one path for both, and `:readonly` behind either.
+fn directory(text: &str) -> Directory {
+    let (text, read_only) = text.strip_suffix(":readonly").map_or((text, false), |text| (text, true));
+    let (name, path) = text.split_once(':').unwrap_or((text, text));
+    Directory { name: name.to_owned(), path: path.into(), reach: Reach::Beneath, read_only }
+}
 
 /// Parses the arguments and runs.
 pub fn command(mut parser: Parser) -> Result<ExitCode> {
     let mut world = World::default();
     let module = loop {
         match parser.next()?.context("run needs a module")? {
-            Arg::Long("dir") => world.preopens.push(parser.value()?.string()?),
+            Arg::Long("dir") => world.directories.push(directory(&parser.value()?.string()?)),
             Arg::Long("env") => world.env.push(parser.value()?.string()?),
             Arg::Value(module) => break module.string()?,
             other => return Err(other.unexpected().into()),

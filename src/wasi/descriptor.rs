@@ -25,6 +25,8 @@ pub struct Preopen {
     pub reach: Reach,
     /// Whether nothing can be changed through it.
     pub read_only: bool,
+    /// The root, if this is the working directory: wasi-libc takes both for one, see [`Descriptor::begin`].
+    pub root: Option<OwnedFd>,
 }
 
 /// What one of the guest's descriptors stands for.
@@ -42,6 +44,7 @@ pub struct Descriptor {
     /// Its name, if it was open when the guest began.
     pub(crate) preopen: Option<Vec<u8>>,
     pub(crate) listing: Option<Listing>,
+    root: Option<OwnedFd>,
 }
 
 /// What a descriptor is beyond its file type.
@@ -70,7 +73,8 @@ impl Descriptor {
             (_, Detail::Terminal) => (Rights::ALL.without(Rights::FD_SEEK | Rights::FD_TELL), Rights(0)),
             _ => (Rights::ALL, Rights(0)),
         };
-        Ok(Self { file, kind, detail, base, inheriting, reach: Reach::Container, preopen: None, listing: None })
+        let reach = Reach::Container;
+        Ok(Self { file, kind, detail, base, inheriting, reach, preopen: None, listing: None, root: None })
     }
 
     /// Of a directory that the guest finds open.
@@ -85,7 +89,7 @@ impl Descriptor {
         if preopen.read_only {
             descriptor.limit(Rights::ALL.without(Rights::CHANGES), Rights::ALL.without(Rights::CHANGES));
         }
-        Ok(Self { reach: preopen.reach, preopen: Some(preopen.name), ..descriptor })
+        Ok(Self { reach: preopen.reach, preopen: Some(preopen.name), root: preopen.root, ..descriptor })
     }
 
     /// Takes all rights but these.
@@ -104,10 +108,28 @@ impl Descriptor {
         Place { directory: self.file.as_fd(), reach: self.reach }
     }
 
+    /// Where a path begins, and whether it was `absolute` before the guest's C library looked for the directory that it is
+    /// in.
+    ///
+    /// wasi-libc has one table of directories for absolute and for relative paths, and in it `/` and `.` have the same
+    /// name, none (`preopens.c`, `strip_prefixes`): what is directly in the root and what is in the working directory come
+    /// here alike. So an absolute path goes to the root, unless what it names, or would have it in it, is in the working
+    /// directory alone: a program that has changed its directory (`chdir`) makes absolute paths of relative ones.
+    pub(crate) fn begin(&self, path: &[u8], absolute: bool) -> Place<'_> {
+        let here = self.place();
+        let Some(root) = self.root.as_ref().filter(|_| absolute) else { return here };
+        let there = Place { directory: root.as_fd(), reach: Reach::Container };
+        let has = |place: Place<'_>, path: &[u8]| place.stat(path, false).is_ok();
+        let parent = &path[..path.iter().rposition(|byte| *byte == b'/').unwrap_or(0)];
+        let is_there = has(there, path) || !has(here, path) && (parent.is_empty() || has(there, parent));
+        if is_there { there } else { here }
+    }
+
     /// A second one for the same open file, with the same rights, which is no preopen.
     pub(crate) fn duplicate(&self) -> Result<Self, Errno> {
         let file = rustix::io::fcntl_dupfd_cloexec(&self.file, 0)?;
-        Ok(Self { file, preopen: None, listing: None, ..*self })
+        let Self { kind, detail, base, inheriting, reach, .. } = *self;
+        Ok(Self { file, kind, detail, base, inheriting, reach, preopen: None, listing: None, root: None })
     }
 }
 

@@ -12,7 +12,7 @@ use oci_spec::runtime::ProcessBuilder;
 use wasmedge_shim_protocol::Outcome;
 
 use super::{Entrypoint, Preopen, missing, preopens, report, resolve};
-use crate::journal;
+use crate::{journal, wasm::Reach};
 
 /// A file of a container that has as many kinds of files as there are rules for them, told by the names' last byte.
 fn open(path: &Path) -> io::Result<File> {
@@ -72,18 +72,16 @@ pub fn entrypoint(data: &[u8]) {
     }
 }
 
-/// A list of preopens: each has a name and an absolute path, and the engine's words for it have as many parts as meant.
+/// A list of preopens: each has a name and an absolute path, and walls.
 pub fn preopens(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let Ok(list) = Preopen::list(text) else { return };
     for one in &list {
         let Preopen::Directory { guest, path, read_only } = one else { continue };
         assert!(!guest.is_empty() && path.starts_with('/'), "{one:?}");
-        let word = preopens::word(guest, path, *read_only);
-        let parts: Vec<&str> = word.split(':').collect();
-        assert_eq!(parts.len(), 2 + usize::from(*read_only), "{word:?}");
-        assert!(parts[0] == guest && parts[1] == path && !word.contains('\0'), "{word:?}");
-        assert_eq!(word.ends_with(":readonly"), *read_only, "{word:?}");
+        let named = preopens::named(guest, path, *read_only);
+        assert!(named.reach != Reach::Container && !path.contains('\0') && !guest.contains('\0'), "{named:?}");
+        assert_eq!((&named.name, named.path.to_str(), named.read_only), (guest, Some(&**path), *read_only));
     }
 }
 

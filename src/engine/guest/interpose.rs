@@ -4,9 +4,7 @@
 
 use std::{
     ffi::CStr,
-    io,
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
 };
 
 use libc::{c_int, c_void, size_t};
@@ -39,37 +37,6 @@ pub fn linear_memory() -> u64 {
 pub fn next(name: &CStr) -> usize {
     // SAFETY: looks a name up.
     unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) }.addr()
-}
-
-/// `epoll_wait`(2), which goes on after a signal.
-///
-/// WasmEdge 0.17.1 sleeps in it and takes `EINTR` for a failure that it tells the guest. The freezer interrupts it so
-/// with every pause.
-///
-/// # Safety
-/// As the kernel's.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn epoll_wait(
-    epoll: c_int,
-    events: *mut libc::epoll_event,
-    count: c_int,
-    timeout: c_int,
-) -> c_int {
-    let deadline = u64::try_from(timeout).ok().map(|millis| Instant::now() + Duration::from_millis(millis));
-    let mut left = timeout;
-    loop {
-        let no_mask = std::ptr::null::<libc::sigset_t>();
-        // SAFETY: the caller's arguments, as they came.
-        let ready = unsafe { libc::syscall(libc::SYS_epoll_pwait, epoll, events, count, left, no_mask, 0) };
-        if ready >= 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
-            return ready as c_int;
-        }
-        if let Some(deadline) = deadline {
-            // Rounded up, lest the last millisecond is spent in a loop.
-            let millis = deadline.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
-            left = c_int::try_from(millis).unwrap_or(c_int::MAX);
-        }
-    }
 }
 
 /// `mmap`(2), which fails with `ENOMEM` where a linear memory would grow beyond its bound: WasmEdge reserves the address
@@ -112,40 +79,4 @@ fn fits(more: u64) -> bool {
     let linear = LINEAR.load(Ordering::Relaxed).saturating_add(more);
     let taken = ENGINE.load(Ordering::Relaxed).saturating_add(linear).saturating_add(ENGINE_SLACK);
     taken <= limit.rlim_cur && linear <= MOST.load(Ordering::Relaxed)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::fd::AsRawFd;
-
-    use nix::sys::{
-        epoll::{Epoll, EpollCreateFlags},
-        signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
-    };
-
-    use super::*;
-
-    extern "C" fn nothing(_: c_int) {}
-
-    #[test]
-    fn a_wait_goes_on_after_a_signal_and_ends_in_time() {
-        let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
-        // SAFETY: the handler does nothing.
-        unsafe { sigaction(Signal::SIGUSR1, &action).unwrap() };
-        let waiter = nix::sys::pthread::pthread_self();
-        let interrupter = std::thread::spawn(move || {
-            for _ in 0..5 {
-                std::thread::sleep(Duration::from_millis(20));
-                nix::sys::pthread::pthread_kill(waiter, Signal::SIGUSR1).unwrap();
-            }
-        });
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
-        let begin = Instant::now();
-        let mut event = libc::epoll_event { events: 0, u64: 0 };
-        // SAFETY: room for one event.
-        let ready = unsafe { epoll_wait(epoll.0.as_raw_fd(), &raw mut event, 1, 200) };
-        assert_eq!(ready, 0);
-        assert!(begin.elapsed() >= Duration::from_millis(200), "{:?}", begin.elapsed());
-        interrupter.join().unwrap();
-    }
 }

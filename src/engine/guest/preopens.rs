@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::wasm::{Directory, Reach};
+
 /// A directory of the container that a guest finds open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Preopen {
@@ -50,44 +52,50 @@ impl Preopen {
     }
 }
 
-/// The engine's words for `preopens`, where `usual` are those without an annotation: `GUEST:PATH[:readonly]`.
-///
-/// wasi-libc cannot tell `/` and `.` apart and takes the later one, so these come first, in this order.
+/// The directories that `preopens` name, where `usual` are those without an annotation.
 ///
 /// # Errors
 /// A directory that cannot be opened is named with the cause.
-pub fn spell(preopens: &[Preopen], usual: &[String]) -> Result<Vec<String>, String> {
-    let mut words = Vec::new();
+pub fn directories(preopens: &[Preopen], usual: &[Directory]) -> Result<Vec<Directory>, String> {
+    let mut directories = Vec::new();
     for preopen in preopens {
         match preopen {
-            // Those that the user cannot open are left out, as without an annotation.
-            Preopen::Usual => words.extend(usual.iter().filter(|word| opens(path_of(word)).is_ok()).cloned()),
+            Preopen::Usual => directories.extend(usual.iter().cloned()),
             Preopen::Directory { guest, path, read_only } => {
                 opens(path).map_err(|error| format!("cannot preopen {path}: {error}"))?;
-                words.push(word(guest, path, *read_only));
+                directories.push(named(guest, path, *read_only));
             }
         }
     }
-    words.sort_by_key(|word| match word.split(':').next() {
-        Some("/") => 0,
-        Some(".") => 1,
+    Ok(directories)
+}
+
+/// One that the container's author has chosen: nothing leads out of it. One that is called `/` is the guest's root.
+pub fn named(guest: &str, path: &str, read_only: bool) -> Directory {
+    let reach = if guest == "/" { Reach::Root } else { Reach::Beneath };
+    Directory { name: guest.to_owned(), path: path.into(), reach, read_only }
+}
+
+/// The order in which programs find them.
+///
+/// Many take the first one, descriptor 3, for their working directory (Zig, AssemblyScript); wasi-libc takes the last one
+/// of those that it cannot tell apart, `/` and `.`. So the working directory comes first and last.
+pub fn in_order(mut directories: Vec<Directory>) -> Vec<Directory> {
+    directories.sort_by_key(|directory| match &*directory.name {
+        "." => 0,
+        "/" => 1,
         _ => 2,
     });
-    Ok(words)
-}
-
-/// The engine's word for a directory.
-pub fn word(guest: &str, path: &str, read_only: bool) -> String {
-    format!("{guest}:{path}{}", if read_only { ":readonly" } else { "" })
-}
-
-fn path_of(word: &str) -> &str {
-    word.split(':').nth(1).unwrap_or_default()
+    if let Some(first) = directories.first().filter(|first| first.name == "." && directories.len() > 1) {
+        directories.push(first.clone());
+    }
+    directories
 }
 
 fn opens(path: impl AsRef<Path>) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC).open(path).map(drop)
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map(drop)
 }
 
 #[cfg(test)]
@@ -121,11 +129,16 @@ mod tests {
     }
 
     #[test]
-    fn the_root_and_the_working_directory_come_first_and_what_is_missing_is_named() {
+    fn the_working_directory_comes_first_and_last_and_what_is_missing_is_named() {
         let list = [directory("/x", "/tmp", true), directory(".", "/tmp", false), Preopen::Usual];
-        let words = spell(&list, &["/:/".to_owned(), "/gone:/no/such".to_owned()]).unwrap();
-        assert_eq!(words, ["/:/", ".:/tmp", "/x:/tmp:readonly"]);
-        let error = spell(&[directory("/x", "/no/such", false)], &[]).unwrap_err();
+        let usual = [Directory { reach: Reach::Container, ..named("/", "/", false) }];
+        let found = in_order(directories(&list, &usual).unwrap());
+        let names: Vec<_> = found.iter().map(|one| (&*one.name, one.reach, one.read_only)).collect();
+        let dot = (".", Reach::Beneath, false);
+        assert_eq!(names, [dot, ("/", Reach::Container, false), ("/x", Reach::Beneath, true), dot]);
+        let error = directories(&[directory("/x", "/no/such", false)], &[]).unwrap_err();
         assert_eq!(error, "cannot preopen /no/such: No such file or directory (os error 2)");
+        assert_eq!(named("/", "/data", false).reach, Reach::Root);
+        assert_eq!(in_order(vec![named(".", "/tmp", false)]).len(), 1);
     }
 }

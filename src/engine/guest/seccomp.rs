@@ -1,6 +1,6 @@
 //! The seccomp filter for modules, over the one of the container's spec.
 //!
-//! A list of what WasmEdge's WASI functions, the allocator and the resolver need; all else fails with EPERM. Memory
+//! A list of what WASI's functions (src/wasi), the allocator and the resolver need; all else fails with EPERM. Memory
 //! can no longer be made executable: native code is in place before the filter is, and nothing can bring more,
 //! neither a bug in the engine nor a name lookup that finds an `nsswitch.conf` in the image.
 
@@ -29,6 +29,7 @@ const PLAIN: &[libc::c_long] = &[
     libc::SYS_statx,
     libc::SYS_lseek,
     libc::SYS_openat,
+    libc::SYS_openat2,
     libc::SYS_unlinkat,
     libc::SYS_mkdirat,
     libc::SYS_renameat,

@@ -5,7 +5,7 @@ use std::path::Path;
 use oci_spec::runtime::Process;
 
 use super::preopens::{self, Preopen};
-use crate::wasm::World;
+use crate::wasm::{Directory, Reach, World};
 
 /// The world of a module in the container that this process is in. `preopens` are those that the container asks for.
 ///
@@ -17,56 +17,64 @@ pub fn world(process: &Process, args: &[String], preopens: Option<&[Preopen]>) -
     if cwd != Path::new("/") && !env.iter().any(|entry| entry.starts_with("PWD=")) {
         env.push(format!("PWD={}", cwd.display()));
     }
-    let usual = preopens_for(cwd);
-    let preopens = match preopens {
-        Some(asked) => preopens::spell(asked, &usual)?,
+    let usual = usual(cwd);
+    let directories = match preopens {
+        Some(asked) => preopens::directories(asked, &usual)?,
         None => usual,
     };
-    Ok(World { args: args.to_vec(), env, preopens })
+    Ok(World { args: args.to_vec(), env, directories: preopens::in_order(directories) })
 }
 
-/// The directories that a guest finds open, `guest:host`.
+/// The directories that a guest finds open.
 ///
 /// One for `/` would do, as everything mounted below is reached through it, were it not that WASI has no working
-/// directory: wasi-libc takes relative paths from `/` unless a preopen is called `.`, and since it matches names
-/// after stripping `/` and `./`, the later of the two catches absolute paths, too. So with a working directory other
-/// than `/`, `.` comes after it, and each directory of the root is a preopen as well: the longest name wins, and
-/// `/etc/hosts` goes to `/etc`. Guests that know a working directory from `PWD` (Go's) find it there.
-fn preopens_for(cwd: &Path) -> Vec<String> {
-    let mut preopens = vec!["/:/".to_owned()];
+/// directory: wasi-libc takes relative paths from `/` unless a preopen is called `.`, which then catches absolute paths,
+/// too. So with a working directory other than `/` each directory of the root is a preopen as well: the longest name
+/// wins, and `/etc/hosts` goes to `/etc`. Guests that know a working directory from `PWD` (Go's) find it there.
+fn usual(cwd: &Path) -> Vec<Directory> {
+    let directory = |name: &str, path: &Path| Directory {
+        name: name.to_owned(),
+        path: path.to_owned(),
+        reach: Reach::Container,
+        read_only: false,
+    };
+    let mut directories = vec![directory("/", Path::new("/"))];
     if cwd != Path::new("/") && !cwd.as_os_str().is_empty() {
-        preopens.push(format!(".:{}", cwd.display()));
-        preopens.extend(root_directories().into_iter().map(|name| format!("/{name}:/{name}")));
+        directories.push(directory(".", cwd));
+        directories.extend(root_directories().iter().map(|path| directory(path, Path::new(path))));
     }
-    preopens
+    directories
 }
 
-/// Names of the directories in `/`, sorted. Those with a colon cannot be said in a preopen.
+/// Paths of the directories in `/`, sorted.
 fn root_directories() -> Vec<String> {
     let Ok(entries) = std::fs::read_dir("/") else { return Vec::new() };
-    let mut names: Vec<String> = entries
+    let mut paths: Vec<String> = entries
         .flatten()
         .filter(|entry| std::fs::metadata(entry.path()).is_ok_and(|meta| meta.is_dir()))
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| !name.contains(':'))
+        .filter_map(|entry| Some(format!("/{}", entry.file_name().into_string().ok()?)))
         .collect();
-    names.sort();
-    names
+    paths.sort();
+    paths
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn in_the_root_one_preopen_is_enough() {
-        assert_eq!(preopens_for(Path::new("/")), ["/:/"]);
+    fn names(cwd: &str) -> Vec<String> {
+        usual(Path::new(cwd)).into_iter().map(|directory| directory.name).collect()
     }
 
     #[test]
-    fn a_working_directory_is_the_second_preopen_before_the_directories_of_the_root() {
-        let preopens = preopens_for(Path::new("/usr/lib"));
-        assert_eq!(preopens[..2], ["/:/", ".:/usr/lib"]);
-        assert!(preopens.contains(&"/usr:/usr".to_owned()));
+    fn in_the_root_one_directory_is_enough() {
+        assert_eq!(names("/"), ["/"]);
+    }
+
+    #[test]
+    fn a_working_directory_comes_with_the_directories_of_the_root() {
+        let names = names("/usr/lib");
+        assert_eq!(names[..2], ["/", "."]);
+        assert!(names.contains(&"/usr".to_owned()));
     }
 }

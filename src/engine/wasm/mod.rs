@@ -32,7 +32,8 @@ pub use plugins::{load as load_plugin, preload_models};
 pub use program::{Ending, Program};
 pub use sections::{Kind, classify, code_size};
 pub use statistics::counters;
-pub use wasi::World;
+pub use wasi::{Directory, World};
+pub use wasmedge_shim_wasi::Reach;
 
 use wasmedge_sys::ffi;
 

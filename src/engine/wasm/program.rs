@@ -2,6 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
+use wasmedge_shim_wasi::preview1::{self, Type};
 use wasmedge_sys::ffi;
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     plugins::PluginModule,
     sections::initial_memory,
     statistics,
-    wasi::{Wasi, World},
+    wasi::{self, Import, Wasi, World},
 };
 
 /// How a run ended.
@@ -39,6 +40,8 @@ pub struct Program {
     counted: bool,
     gas_limit: Option<u64>,
     plugins: Vec<PluginModule>,
+    /// What it has of WASI.
+    imports: Vec<Import>,
 }
 
 impl Program {
@@ -88,6 +91,7 @@ impl Program {
             counted: features.counted,
             gas_limit: limits.gas,
             plugins: PluginModule::all()?,
+            imports: Vec::new(),
         };
         program.validate()?;
         program.check_imports()?;
@@ -107,21 +111,19 @@ impl Program {
         check(result)
     }
 
-    fn check_imports(&self) -> Result<(), String> {
-        let wasi = Wasi::new(&World::default())?;
-        // SAFETY: the list is filled up to the length given; its entries belong to the module.
+    fn check_imports(&mut self) -> Result<(), String> {
+        // SAFETY: the list is filled up to the length given; its entries and their types belong to the module.
         unsafe {
             let mut imports = vec![std::ptr::null(); ffi::WasmEdge_ASTModuleListImportsLength(self.module) as usize];
             ffi::WasmEdge_ASTModuleListImports(self.module, imports.as_mut_ptr(), imports.len() as u32);
             for import in imports {
                 let module = text(ffi::WasmEdge_ImportTypeGetModuleName(import));
                 let name = text(ffi::WasmEdge_ImportTypeGetExternalName(import));
-                let known = matches!(&*module, "wasi_snapshot_preview1" | "wasi_unstable")
-                    && ffi::WasmEdge_ImportTypeGetExternalType(import) == ffi::WasmEdge_ExternalType_Function
-                    && wasi.has_function(&name);
-                if !known && !self.plugins.iter().any(|plugin| plugin.has(&module, &name)) {
-                    return Err(format!("it imports \"{name}\" from \"{module}\", which does not exist here"));
+                if self.plugins.iter().any(|plugin| plugin.has(&module, &name)) {
+                    continue;
                 }
+                let signature = wasi::signature(ffi::WasmEdge_ImportTypeGetFunctionType(self.module, import));
+                self.imports.push(wasi_import(&module, &name, signature)?);
             }
         }
         Ok(())
@@ -143,7 +145,7 @@ impl Program {
     /// Runs the entry function to its end. After a trap `post_mortem` is given what is left.
     pub fn run(self, world: &World, post_mortem: impl FnOnce(&CoreDump<'_>)) -> Ending {
         diagnostics::clear();
-        let wasi = match Wasi::new(world) {
+        let wasi = match Wasi::new(world, &self.imports) {
             Ok(wasi) => wasi,
             Err(cause) => return Ending::Trapped(cause),
         };
@@ -187,7 +189,9 @@ impl Program {
     ) -> Result<Vec<ffi::WasmEdge_Value>, ffi::WasmEdge_Result> {
         // SAFETY: the caller's promise; the functions that are called were found by `check_function`.
         unsafe {
-            succeeded(ffi::WasmEdge_ExecutorRegisterImport(executor, store, wasi.as_ptr()))?;
+            for instance in wasi.instances() {
+                succeeded(ffi::WasmEdge_ExecutorRegisterImport(executor, store, *instance))?;
+            }
             for plugin in &self.plugins {
                 succeeded(ffi::WasmEdge_ExecutorRegisterImport(executor, store, plugin.as_ptr()))?;
             }
@@ -198,6 +202,7 @@ impl Program {
             call(executor, *instance, &self.function, &self.args)
         }
     }
+
     fn ending(&self, result: ffi::WasmEdge_Result, wasi: &Wasi) -> Ending {
         // SAFETY: the calls look at the result only.
         let (category, code) =
@@ -210,6 +215,17 @@ impl Program {
             _ => Ending::Trapped(diagnostics::explain(result)),
         }
     }
+}
+
+/// The function of WASI that a module gets for an import, which has this signature if it is a function.
+fn wasi_import(module: &str, name: &str, signature: Option<(Vec<Type>, bool)>) -> Result<Import, String> {
+    let Some(module) = wasi::MODULES.into_iter().find(|known| *known == module && preview1::has(module, name)) else {
+        return Err(format!("it imports \"{name}\" from \"{module}\", which does not exist here"));
+    };
+    let found = signature.and_then(|(params, returns)| preview1::find(module, name, &params, returns));
+    let function =
+        found.ok_or_else(|| format!("it imports \"{name}\" from \"{module}\" with another type than it has"))?;
+    Ok(Import { module, function })
 }
 
 /// The content of the memories that an instance exports.

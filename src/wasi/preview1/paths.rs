@@ -26,6 +26,19 @@ const DIRECTORY: u32 = 1 << 1;
 const EXCLUSIVE: u32 = 1 << 2;
 const TRUNCATE: u32 = 1 << 3;
 
+/// The path at an address, and where it begins. A C library that has looked for the directory of an absolute path hands on
+/// what comes after the slash, and the slash is still before it.
+fn path_at<'a>(
+    from: &'a Descriptor,
+    guest: &'a Guest<'_>,
+    address: u32,
+    length: u32,
+) -> Result<(Place<'a>, &'a [u8]), Errno> {
+    let path = guest.slice(address, length)?;
+    let absolute = address.checked_sub(1).is_some_and(|before| guest.u8(before) == Ok(b'/'));
+    Ok((from.begin(path, absolute), path))
+}
+
 fn follows(flags: u32) -> Result<bool, Errno> {
     if flags > FOLLOW { Err(Errno::INVAL) } else { Ok(flags == FOLLOW) }
 }
@@ -45,14 +58,15 @@ pub fn path_open(
 ) -> Outcome {
     guest.check(to, 4)?;
     let from = wasi.table.with(fd, needed(how)?)?;
-    let (asked, path) = (Rights(base), guest.slice(path, length)?);
+    let (place, path) = path_at(from, guest, path, length)?;
+    let asked = Rights(base);
     if asked.contain(Rights::FD_WRITE) && !from.inheriting.contain(Rights::FD_WRITE) {
         return Err(Refusal::NotCapable.into());
     }
     let flags = open_flags(asked, how, follows(lookup)?) | layout::open_flags(fdflags)?;
-    let file = match from.place().open(path, flags) {
+    let file = match place.open(path, flags) {
         Err(Errno::NOENT) => {
-            let stream = streams::behind(from.place(), path).ok_or(Errno::NOENT)?;
+            let stream = streams::behind(place, path).ok_or(Errno::NOENT)?;
             let opened = stream_of(wasi, stream, how)?;
             return Ok(guest.write_u32(to, wasi.table.insert(opened))?);
         }
@@ -138,10 +152,11 @@ fn filestat(
     version: Version,
 ) -> Outcome {
     let from = wasi.table.with(fd, Rights::PATH_FILESTAT_GET)?;
-    let (follow, path) = (follows(lookup)?, guest.slice(path.0, path.1)?);
-    let stat = match from.place().stat(path, follow) {
+    let (place, path) = path_at(from, guest, path.0, path.1)?;
+    let follow = follows(lookup)?;
+    let stat = match place.stat(path, follow) {
         Err(Errno::NOENT) if follow => {
-            let stream = streams::behind(from.place(), path).ok_or(Errno::NOENT)?;
+            let stream = streams::behind(place, path).ok_or(Errno::NOENT)?;
             rustix::fs::fstat(wasi.table.get(stream).map_err(|_| Errno::NOENT)?)
         }
         stat => stat,
@@ -162,7 +177,8 @@ pub fn path_filestat_set_times(
 ) -> Outcome {
     let from = wasi.table.with(fd, Rights::PATH_FILESTAT_SET_TIMES)?;
     let times = layout::timestamps(accessed, modified, flags)?;
-    Ok(from.place().set_times(guest.slice(path, length)?, follows(lookup)?, &times)?)
+    let (place, path) = path_at(from, guest, path, length)?;
+    Ok(place.set_times(path, follows(lookup)?, &times)?)
 }
 
 pub fn path_create_directory(wasi: &mut Wasi, guest: &mut Guest<'_>, fd: u32, path: u32, length: u32) -> Outcome {
@@ -186,7 +202,8 @@ fn one(
     act: impl FnOnce(Place<'_>, &[u8]) -> Result<(), Errno>,
 ) -> Outcome {
     let from = wasi.table.with(fd, rights)?;
-    Ok(act(from.place(), guest.slice(path.0, path.1)?)?)
+    let (place, path) = path_at(from, guest, path.0, path.1)?;
+    Ok(act(place, path)?)
 }
 
 pub fn path_symlink(
@@ -199,7 +216,8 @@ pub fn path_symlink(
     length: u32,
 ) -> Outcome {
     let from = wasi.table.with(fd, Rights::PATH_SYMLINK)?;
-    Ok(from.place().symlink(guest.slice(target, target_length)?, guest.slice(path, length)?)?)
+    let (place, path) = path_at(from, guest, path, length)?;
+    Ok(place.symlink(guest.slice(target, target_length)?, path)?)
 }
 
 /// Cut where the buffer ends, as readlink(2) does.
@@ -216,7 +234,8 @@ pub fn path_readlink(
     let from = wasi.table.with(fd, Rights::PATH_READLINK)?;
     guest.check(to, 4)?;
     guest.check(buffer, room)?;
-    let link = from.place().read_link(guest.slice(path, length)?)?;
+    let (place, path) = path_at(from, guest, path, length)?;
+    let link = place.read_link(path)?;
     let link = &link[..link.len().min(room as usize)];
     guest.write(buffer, link)?;
     Ok(guest.write_u32(to, link.len() as u32)?)
@@ -234,7 +253,8 @@ pub fn path_rename(
 ) -> Outcome {
     let from = wasi.table.with(fd, Rights::PATH_RENAME_SOURCE)?;
     let to = wasi.table.with(new_fd, Rights::PATH_RENAME_TARGET)?;
-    Ok(from.place().rename(guest.slice(path, length)?, &to.place(), guest.slice(new, new_length)?)?)
+    let ((from, path), (to, new)) = (path_at(from, guest, path, length)?, path_at(to, guest, new, new_length)?);
+    Ok(from.rename(path, &to, new)?)
 }
 
 pub fn path_link(
@@ -250,6 +270,6 @@ pub fn path_link(
 ) -> Outcome {
     let from = wasi.table.with(fd, Rights::PATH_LINK_SOURCE)?;
     let to = wasi.table.with(new_fd, Rights::PATH_LINK_TARGET)?;
-    let (path, new) = (guest.slice(path, length)?, guest.slice(new, new_length)?);
-    Ok(from.place().link(path, follows(lookup)?, &to.place(), new)?)
+    let ((from, path), (to, new)) = (path_at(from, guest, path, length)?, path_at(to, guest, new, new_length)?);
+    Ok(from.link(path, follows(lookup)?, &to, new)?)
 }

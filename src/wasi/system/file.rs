@@ -26,7 +26,7 @@ pub enum Position {
     At(u64),
 }
 
-/// Reads into pieces of memory; the number of bytes.
+/// Reads into pieces of memory; the number of bytes. One piece is read by read(2), which every seccomp profile has.
 ///
 /// # Errors
 /// Of readv(2) and preadv(2).
@@ -36,9 +36,11 @@ pub fn read(file: BorrowedFd<'_>, pieces: &Pieces, position: Position) -> Result
     retry_on_intr(|| {
         // SAFETY: the pieces are the guest's memory, which lives through the call and which nothing else looks at.
         result(unsafe {
-            match offset {
-                None => libc::readv(fd, list, count),
-                Some(offset) => libc::preadv(fd, list, count, offset),
+            match (offset, pieces.as_slice()) {
+                (None, [one]) => libc::read(fd, one.iov_base, one.iov_len),
+                (Some(offset), [one]) => libc::pread(fd, one.iov_base, one.iov_len, offset),
+                (None, _) => libc::readv(fd, list, count),
+                (Some(offset), _) => libc::preadv(fd, list, count, offset),
             }
         })
     })
@@ -54,9 +56,11 @@ pub fn write(file: BorrowedFd<'_>, pieces: &Pieces, position: Position) -> Resul
     retry_on_intr(|| {
         // SAFETY: as above, and it is only read.
         result(unsafe {
-            match offset {
-                None => libc::writev(fd, list, count),
-                Some(offset) => libc::pwritev(fd, list, count, offset),
+            match (offset, pieces.as_slice()) {
+                (None, [one]) => libc::write(fd, one.iov_base, one.iov_len),
+                (Some(offset), [one]) => libc::pwrite(fd, one.iov_base, one.iov_len, offset),
+                (None, _) => libc::writev(fd, list, count),
+                (Some(offset), _) => libc::pwritev(fd, list, count, offset),
             }
         })
     })
