@@ -1,6 +1,10 @@
 //! What a guest has open.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::{
+    borrow::Cow,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    rc::Rc,
+};
 
 use rustix::{fs::FileType, io::Errno};
 
@@ -25,8 +29,27 @@ pub struct Preopen {
     pub reach: Reach,
     /// Whether nothing can be changed through it.
     pub read_only: bool,
-    /// The root, if this is the working directory: wasi-libc takes both for one, see [`Descriptor::begin`].
-    pub root: Option<OwnedFd>,
+    /// What a C library may have taken it for.
+    pub twin: Twin,
+}
+
+/// A directory whose paths come to another one.
+///
+/// wasi-libc has one table of directories for absolute and for relative paths and compares names without the slashes at
+/// their beginning (`preopens.c`). So `/f` and `f` come to the same directory, and `/etc/f` and `etc/f`. What it hands on is
+/// a pointer into the path that it was given, so what was before it may still be seen there. A program that has linked
+/// `chdir` makes absolute paths of all that it is given, and nothing tells them apart.
+#[derive(Debug, Default)]
+pub enum Twin {
+    /// There is none.
+    #[default]
+    None,
+    /// This is the working directory, and absolute paths come here whose first name is none of the root's directories: what
+    /// is not here and is in the root is meant there.
+    Root(OwnedFd),
+    /// This is one of the root's directories, and relative paths come here that begin with its name: they begin in the
+    /// working directory, which this is.
+    WorkingDirectory(Rc<OwnedFd>),
 }
 
 /// What one of the guest's descriptors stands for.
@@ -44,7 +67,7 @@ pub struct Descriptor {
     /// Its name, if it was open when the guest began.
     pub(crate) preopen: Option<Vec<u8>>,
     pub(crate) listing: Option<Listing>,
-    root: Option<OwnedFd>,
+    twin: Twin,
 }
 
 /// What a descriptor is beyond its file type.
@@ -74,7 +97,7 @@ impl Descriptor {
             _ => (Rights::ALL, Rights(0)),
         };
         let reach = Reach::Container;
-        Ok(Self { file, kind, detail, base, inheriting, reach, preopen: None, listing: None, root: None })
+        Ok(Self { file, kind, detail, base, inheriting, reach, preopen: None, listing: None, twin: Twin::None })
     }
 
     /// Of a directory that the guest finds open.
@@ -89,7 +112,7 @@ impl Descriptor {
         if preopen.read_only {
             descriptor.limit(Rights::ALL.without(Rights::CHANGES), Rights::ALL.without(Rights::CHANGES));
         }
-        Ok(Self { reach: preopen.reach, preopen: Some(preopen.name), root: preopen.root, ..descriptor })
+        Ok(Self { reach: preopen.reach, preopen: Some(preopen.name), twin: preopen.twin, ..descriptor })
     }
 
     /// Takes all rights but these.
@@ -108,28 +131,38 @@ impl Descriptor {
         Place { directory: self.file.as_fd(), reach: self.reach }
     }
 
-    /// Where a path begins, and whether it was `absolute` before the guest's C library looked for the directory that it is
-    /// in.
-    ///
-    /// wasi-libc has one table of directories for absolute and for relative paths, and in it `/` and `.` have the same
-    /// name, none (`preopens.c`, `strip_prefixes`): what is directly in the root and what is in the working directory come
-    /// here alike. So an absolute path goes to the root, unless what it names, or would have it in it, is in the working
-    /// directory alone: a program that has changed its directory (`chdir`) makes absolute paths of relative ones.
-    pub(crate) fn begin(&self, path: &[u8], absolute: bool) -> Place<'_> {
+    /// Where a path begins, with the path from there. `before` is what lies in memory before it.
+    pub(crate) fn begin<'p>(&self, path: &'p [u8], before: &[u8]) -> (Place<'_>, Cow<'p, [u8]>) {
         let here = self.place();
-        let Some(root) = self.root.as_ref().filter(|_| absolute) else { return here };
-        let there = Place { directory: root.as_fd(), reach: Reach::Container };
-        let has = |place: Place<'_>, path: &[u8]| place.stat(path, false).is_ok();
-        let parent = &path[..path.iter().rposition(|byte| *byte == b'/').unwrap_or(0)];
-        let is_there = has(there, path) || !has(here, path) && (parent.is_empty() || has(there, parent));
-        if is_there { there } else { here }
+        let at = |directory| Place { directory, reach: Reach::Container };
+        let absolute = before.last() == Some(&b'/');
+        match &self.twin {
+            Twin::Root(root) if absolute => {
+                let there = at(root.as_fd());
+                let has = |place: Place<'_>| place.stat(path, false).is_ok();
+                (if !has(here) && has(there) { there } else { here }, path.into())
+            }
+            Twin::WorkingDirectory(directory) => match self.relative_name(before) {
+                Some(name) => (at(directory.as_fd()), [name, b"/", path].concat().into()),
+                None => (here, path.into()),
+            },
+            _ => (here, path.into()),
+        }
+    }
+
+    /// The name of this directory, if it comes before a path and no slash comes before it.
+    fn relative_name(&self, before: &[u8]) -> Option<&[u8]> {
+        let name = self.preopen.as_deref()?.strip_prefix(b"/")?;
+        let slashes = before.iter().rev().take_while(|byte| **byte == b'/').count();
+        let before = before[..before.len() - slashes].strip_suffix(name).filter(|_| slashes > 0)?;
+        (before.last() != Some(&b'/')).then_some(name)
     }
 
     /// A second one for the same open file, with the same rights, which is no preopen.
     pub(crate) fn duplicate(&self) -> Result<Self, Errno> {
         let file = rustix::io::fcntl_dupfd_cloexec(&self.file, 0)?;
         let Self { kind, detail, base, inheriting, reach, .. } = *self;
-        Ok(Self { file, kind, detail, base, inheriting, reach, preopen: None, listing: None, root: None })
+        Ok(Self { file, kind, detail, base, inheriting, reach, preopen: None, listing: None, twin: Twin::None })
     }
 }
 

@@ -15,7 +15,7 @@ pub mod system;
 mod table;
 mod world;
 
-pub use descriptor::{Descriptor, Preopen};
+pub use descriptor::{Descriptor, Preopen, Twin};
 pub use memory::Memory;
 pub use rights::Rights;
 pub use system::path::Reach;

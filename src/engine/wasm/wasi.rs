@@ -2,12 +2,14 @@
 
 use std::{
     ffi::{c_char, c_void},
+    io,
     os::fd::{BorrowedFd, OwnedFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use wasmedge_shim_wasi::{
-    Descriptor, Memory, Preopen, Reach, Wasi as State,
+    Descriptor, Memory, Preopen, Reach, Twin, Wasi as State,
     preview1::{Function, Stop, Type},
     system::path,
 };
@@ -136,10 +138,14 @@ fn state(world: &World) -> Result<State, String> {
         let copy = stream.try_clone_to_owned().and_then(|file| Ok(Descriptor::new(file)?));
         open.push(copy.map_err(|error| format!("{name}: {error}"))?);
     }
+    let cwd = world.directories.iter().find(|directory| directory.name == "." && directory.reach == Reach::Container);
+    // A directory that cannot be opened is told of below.
+    let cwd = cwd.and_then(|directory| open_directory(&directory.path).ok()).map(Rc::new);
     for directory in &world.directories {
         // One of the root's that is gone meanwhile.
         let may_be_gone = directory.reach == Reach::Container && directory.name.len() > 1;
-        let opened = preopen(directory).and_then(|preopen| Descriptor::of_preopen(preopen).map_err(Into::into));
+        let opened =
+            preopen(directory, cwd.as_ref()).and_then(|preopen| Descriptor::of_preopen(preopen).map_err(Into::into));
         match opened {
             Err(_) if may_be_gone => {}
             opened => {
@@ -150,16 +156,25 @@ fn state(world: &World) -> Result<State, String> {
     Ok(State::new(bytes(&world.args), bytes(&world.env), open))
 }
 
-fn preopen(directory: &Directory) -> std::io::Result<Preopen> {
-    let open = |path: &[u8]| -> std::io::Result<OwnedFd> { Ok(path::directory(path)?) };
-    let is_cwd = directory.name == "." && directory.reach == Reach::Container;
+/// `cwd` is the working directory, where it is not the root.
+fn preopen(directory: &Directory, cwd: Option<&Rc<OwnedFd>>) -> io::Result<Preopen> {
+    let twin = match (&*directory.name, cwd) {
+        _ if directory.reach != Reach::Container => Twin::None,
+        (".", _) => Twin::Root(open_directory(Path::new("/"))?),
+        ("/", _) | (_, None) => Twin::None,
+        (_, Some(cwd)) => Twin::WorkingDirectory(Rc::clone(cwd)),
+    };
     Ok(Preopen {
         name: directory.name.clone().into_bytes(),
-        directory: open(directory.path.as_os_str().as_encoded_bytes())?,
+        directory: open_directory(&directory.path)?,
         reach: directory.reach,
         read_only: directory.read_only,
-        root: if is_cwd { Some(open(b"/")?) } else { None },
+        twin,
     })
+}
+
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    Ok(path::directory(path.as_os_str().as_encoded_bytes())?)
 }
 
 /// A string with a zero inside ends there, as it would in execve(2).

@@ -1,5 +1,7 @@
 //! `path_…`.
 
+use std::borrow::Cow;
+
 use rustix::{
     fs::{FileType, OFlags},
     io::Errno,
@@ -26,17 +28,19 @@ const DIRECTORY: u32 = 1 << 1;
 const EXCLUSIVE: u32 = 1 << 2;
 const TRUNCATE: u32 = 1 << 3;
 
-/// The path at an address, and where it begins. A C library that has looked for the directory of an absolute path hands on
-/// what comes after the slash, and the slash is still before it.
+/// As much of what comes before a path as the name of a directory can be long, with a slash on either side.
+const BEFORE: u32 = 257;
+
+/// The path at an address, and where it begins.
 fn path_at<'a>(
     from: &'a Descriptor,
     guest: &'a Guest<'_>,
     address: u32,
     length: u32,
-) -> Result<(Place<'a>, &'a [u8]), Errno> {
+) -> Result<(Place<'a>, Cow<'a, [u8]>), Errno> {
     let path = guest.slice(address, length)?;
-    let absolute = address.checked_sub(1).is_some_and(|before| guest.u8(before) == Ok(b'/'));
-    Ok((from.begin(path, absolute), path))
+    let before = address.min(BEFORE);
+    Ok(from.begin(path, guest.slice(address - before, before)?))
 }
 
 fn follows(flags: u32) -> Result<bool, Errno> {
@@ -64,9 +68,9 @@ pub fn path_open(
         return Err(Refusal::NotCapable.into());
     }
     let flags = open_flags(asked, how, follows(lookup)?) | layout::open_flags(fdflags)?;
-    let file = match place.open(path, flags) {
+    let file = match place.open(&path, flags) {
         Err(Errno::NOENT) => {
-            let stream = streams::behind(place, path).ok_or(Errno::NOENT)?;
+            let stream = streams::behind(place, &path).ok_or(Errno::NOENT)?;
             let opened = stream_of(wasi, stream, how)?;
             return Ok(guest.write_u32(to, wasi.table.insert(opened))?);
         }
@@ -154,9 +158,9 @@ fn filestat(
     let from = wasi.table.with(fd, Rights::PATH_FILESTAT_GET)?;
     let (place, path) = path_at(from, guest, path.0, path.1)?;
     let follow = follows(lookup)?;
-    let stat = match place.stat(path, follow) {
+    let stat = match place.stat(&path, follow) {
         Err(Errno::NOENT) if follow => {
-            let stream = streams::behind(place, path).ok_or(Errno::NOENT)?;
+            let stream = streams::behind(place, &path).ok_or(Errno::NOENT)?;
             rustix::fs::fstat(wasi.table.get(stream).map_err(|_| Errno::NOENT)?)
         }
         stat => stat,
@@ -178,7 +182,7 @@ pub fn path_filestat_set_times(
     let from = wasi.table.with(fd, Rights::PATH_FILESTAT_SET_TIMES)?;
     let times = layout::timestamps(accessed, modified, flags)?;
     let (place, path) = path_at(from, guest, path, length)?;
-    Ok(place.set_times(path, follows(lookup)?, &times)?)
+    Ok(place.set_times(&path, follows(lookup)?, &times)?)
 }
 
 pub fn path_create_directory(wasi: &mut Wasi, guest: &mut Guest<'_>, fd: u32, path: u32, length: u32) -> Outcome {
@@ -203,7 +207,7 @@ fn one(
 ) -> Outcome {
     let from = wasi.table.with(fd, rights)?;
     let (place, path) = path_at(from, guest, path.0, path.1)?;
-    Ok(act(place, path)?)
+    Ok(act(place, &path)?)
 }
 
 pub fn path_symlink(
@@ -217,7 +221,7 @@ pub fn path_symlink(
 ) -> Outcome {
     let from = wasi.table.with(fd, Rights::PATH_SYMLINK)?;
     let (place, path) = path_at(from, guest, path, length)?;
-    Ok(place.symlink(guest.slice(target, target_length)?, path)?)
+    Ok(place.symlink(guest.slice(target, target_length)?, &path)?)
 }
 
 /// Cut where the buffer ends, as readlink(2) does.
@@ -235,7 +239,7 @@ pub fn path_readlink(
     guest.check(to, 4)?;
     guest.check(buffer, room)?;
     let (place, path) = path_at(from, guest, path, length)?;
-    let link = place.read_link(path)?;
+    let link = place.read_link(&path)?;
     let link = &link[..link.len().min(room as usize)];
     guest.write(buffer, link)?;
     Ok(guest.write_u32(to, link.len() as u32)?)
@@ -254,7 +258,7 @@ pub fn path_rename(
     let from = wasi.table.with(fd, Rights::PATH_RENAME_SOURCE)?;
     let to = wasi.table.with(new_fd, Rights::PATH_RENAME_TARGET)?;
     let ((from, path), (to, new)) = (path_at(from, guest, path, length)?, path_at(to, guest, new, new_length)?);
-    Ok(from.rename(path, &to, new)?)
+    Ok(from.rename(&path, &to, &new)?)
 }
 
 pub fn path_link(
@@ -271,5 +275,5 @@ pub fn path_link(
     let from = wasi.table.with(fd, Rights::PATH_LINK_SOURCE)?;
     let to = wasi.table.with(new_fd, Rights::PATH_LINK_TARGET)?;
     let ((from, path), (to, new)) = (path_at(from, guest, path, length)?, path_at(to, guest, new, new_length)?);
-    Ok(from.link(path, follows(lookup)?, &to, new)?)
+    Ok(from.link(&path, follows(lookup)?, &to, &new)?)
 }

@@ -2,79 +2,108 @@
 
 mod program;
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, rc::Rc};
 
 use program::{CREAT, DIRECTORY, FD_READ, FD_WRITE, NOENT, Program, SUCCESS, exists};
-use wasmedge_shim_wasi::{Descriptor, Preopen, Reach, system::path};
+use wasmedge_shim_wasi::{Descriptor, Preopen, Reach, Twin, system::path};
 
-/// `root` is the root and `root/work` the working directory; its number.
-fn started_in_work(program: &mut Program) -> u64 {
-    fs::create_dir_all(program.path("root/work")).unwrap();
-    fs::create_dir_all(program.path("root/work/sub")).unwrap();
+/// `root` is the root, with a directory `etc`, and `root/work` the working directory; the numbers of `.` and of `/etc`.
+fn started_in_work(program: &mut Program) -> (u64, u64) {
+    for directory in ["root/etc", "root/work/sub"] {
+        fs::create_dir_all(program.path(directory)).unwrap();
+    }
     let open = |name: &str| path::directory(program.path(name).as_os_str().as_encoded_bytes()).unwrap();
-    let preopen = Preopen {
-        name: b".".to_vec(),
-        directory: open("root/work"),
+    let preopen = |name: &str, directory: &str, twin| Preopen {
+        name: name.as_bytes().to_vec(),
+        directory: open(directory),
         reach: Reach::Container,
         read_only: false,
-        root: Some(open("root")),
+        twin,
     };
-    program.wasi.table.insert(Descriptor::of_preopen(preopen).unwrap()).into()
+    let (dot, etc) = (
+        preopen(".", "root/work", Twin::Root(open("root"))),
+        preopen("/etc", "root/etc", Twin::WorkingDirectory(Rc::new(open("root/work")))),
+    );
+    let mut insert = |preopen| program.wasi.table.insert(Descriptor::of_preopen(preopen).unwrap()).into();
+    (insert(dot), insert(etc))
 }
 
-/// As wasi-libc calls for an absolute path: with a pointer to what comes after the slash.
-fn open_absolute(program: &mut Program, from: u64, path: &str, how: u32, rights: u64) -> Result<u64, u16> {
-    let (at, to) = (program.put(path) + 1, program.room(4));
-    let length = path.len() as u64 - 1;
-    match program.call("path_open", &[from, 1, at, length, how.into(), rights, 0, 0, to]) {
+/// As wasi-libc calls for a path in the directory that is called `name` there: with a pointer to what comes after it.
+fn open(program: &mut Program, fd: u64, path: &str, name: &str, how: u32, rights: u64) -> Result<u64, u16> {
+    let (at, to) = (program.put(path) + name.len() as u64, program.room(4));
+    let length = (path.len() - name.len()) as u64;
+    match program.call("path_open", &[fd, 1, at, length, how.into(), rights, 0, 0, to]) {
         SUCCESS => Ok(program.u32(to).into()),
         errno => Err(errno),
     }
 }
 
+fn content(program: &mut Program, fd: Result<u64, u16>) -> Result<Vec<u8>, u16> {
+    program.read(fd?, 99)
+}
+
 #[test]
-fn absolute_paths_are_the_root_s_and_relative_ones_the_working_directory_s() {
+fn a_relative_path_is_the_working_directory_s() {
     let mut program = Program::new();
-    let dot = started_in_work(&mut program);
+    let (dot, _) = started_in_work(&mut program);
+    program.write_file("root/f", "root's");
+    program.write_file("root/only-there", "");
+    program.write_file("root/work/f", "work's");
+    let fd = open(&mut program, dot, "f", "", 0, FD_READ);
+    assert_eq!(content(&mut program, fd), Ok(b"work's".to_vec()));
+    let fd = open(&mut program, dot, "../f", "", 0, FD_READ);
+    assert_eq!(content(&mut program, fd), Ok(b"root's".to_vec()));
+    assert_eq!(open(&mut program, dot, "only-there", "", 0, FD_READ), Err(NOENT));
+    assert!(open(&mut program, dot, "new", "", CREAT, FD_WRITE).is_ok());
+    assert!(exists(program.path("root/work/new")));
+}
+
+#[test]
+fn an_absolute_path_finds_what_is_directly_in_the_root() {
+    let mut program = Program::new();
+    let (dot, _) = started_in_work(&mut program);
+    program.write_file("root/f", "root's");
+    let fd = open(&mut program, dot, "/f", "/", 0, FD_READ);
+    assert_eq!(content(&mut program, fd), Ok(b"root's".to_vec()));
+    let (at, to) = (program.put("/f") + 1, program.room(64));
+    assert_eq!(program.call("path_filestat_get", &[dot, 1, at, 1, to]), SUCCESS);
+    assert_eq!(program.u64(to + 32), 6);
+    assert_eq!(program.call("path_unlink_file", &[dot, at, 1]), SUCCESS);
+    assert!(!exists(program.path("root/f")));
+    assert_eq!(open(&mut program, dot, "/f", "/", 0, FD_READ), Err(NOENT));
+}
+
+/// With `chdir` linked, wasi-libc makes `/f` of `f`, and after `chdir("sub")` `/sub/f`.
+#[test]
+fn an_absolute_path_may_have_been_a_relative_one() {
+    let mut program = Program::new();
+    let (dot, _) = started_in_work(&mut program);
     program.write_file("root/f", "root's");
     program.write_file("root/work/f", "work's");
-    let fd = open_absolute(&mut program, dot, "/f", 0, FD_READ).unwrap();
-    assert_eq!(program.read(fd, 9).unwrap(), b"root's");
-    let fd = program.open_at(dot, "f", 0, FD_READ, 0).unwrap();
-    assert_eq!(program.read(fd, 9).unwrap(), b"work's");
-    let fd = program.open_at(dot, "../f", 0, FD_READ, 0).unwrap();
-    assert_eq!(program.read(fd, 9).unwrap(), b"root's");
-    assert_eq!(open_absolute(&mut program, dot, "/gone", 0, FD_READ), Err(NOENT));
-    let (link, to) = (program.put("/link") + 1, program.room(64));
-    symlink("f", program.path("root/link")).unwrap();
-    assert_eq!(program.call("path_filestat_get", &[dot, 0, link, 4, to]), SUCCESS);
-    assert_eq!(program.u8(to + 16), 7);
+    program.write_file("root/work/sub/f", "sub's");
+    let fd = open(&mut program, dot, "/f", "/", 0, FD_READ);
+    assert_eq!(content(&mut program, fd), Ok(b"work's".to_vec()));
+    let fd = open(&mut program, dot, "/sub/f", "/", 0, FD_READ);
+    assert_eq!(content(&mut program, fd), Ok(b"sub's".to_vec()));
+    assert!(open(&mut program, dot, "/new", "/", CREAT, FD_WRITE).is_ok());
+    assert!(exists(program.path("root/work/new")));
+    assert!(open(&mut program, dot, "/sub", "/", DIRECTORY, FD_READ).is_ok());
 }
 
 #[test]
-fn what_is_made_by_an_absolute_path_is_made_in_the_root() {
+fn a_relative_path_that_begins_with_the_name_of_a_directory_of_the_root_stays_relative() {
     let mut program = Program::new();
-    let dot = started_in_work(&mut program);
-    assert!(open_absolute(&mut program, dot, "/new", CREAT, FD_WRITE).is_ok());
-    assert!(exists(program.path("root/new")) && !exists(program.path("root/work/new")));
-    let directory = program.put("/directory") + 1;
-    assert_eq!(program.call("path_create_directory", &[dot, directory, 9]), SUCCESS);
-    let (old, new) = (program.put("/new") + 1, program.put("/directory/moved") + 1);
-    assert_eq!(program.call("path_rename", &[dot, old, 3, dot, new, 15]), SUCCESS);
-    assert!(exists(program.path("root/directory/moved")));
-    assert!(program.open_at(dot, "relative", CREAT, FD_WRITE, 0).is_ok());
-    assert!(exists(program.path("root/work/relative")));
-}
-
-/// wasi-libc counts its working directory from `/`: after `chdir("sub")` the path `f` becomes `/sub/f`.
-#[test]
-fn a_program_that_has_changed_its_directory_goes_on_from_there() {
-    let mut program = Program::new();
-    let dot = started_in_work(&mut program);
-    program.write_file("root/work/sub/f", "content");
-    let fd = open_absolute(&mut program, dot, "/sub/f", 0, FD_READ).unwrap();
-    assert_eq!(program.read(fd, 9).unwrap(), b"content");
-    assert!(open_absolute(&mut program, dot, "/sub/new", CREAT, FD_WRITE).is_ok());
-    assert!(exists(program.path("root/work/sub/new")));
-    assert!(open_absolute(&mut program, dot, "/sub", DIRECTORY, FD_READ).is_ok());
+    let (_, etc) = started_in_work(&mut program);
+    program.write_file("root/etc/passwd", "root's");
+    for (path, name) in [("/etc/passwd", "/etc/"), ("//etc//passwd", "//etc//"), ("passwd", "")] {
+        let fd = open(&mut program, etc, path, name, 0, FD_READ);
+        assert_eq!(content(&mut program, fd), Ok(b"root's".to_vec()), "{path}");
+    }
+    assert_eq!(open(&mut program, etc, "etc/passwd", "etc/", 0, FD_READ), Err(NOENT));
+    fs::create_dir(program.path("root/work/etc")).unwrap();
+    assert!(open(&mut program, etc, "etc/passwd", "etc/", CREAT, FD_WRITE).is_ok());
+    assert!(exists(program.path("root/work/etc/passwd")));
+    program.write_file("root/work/etc/passwd", "work's");
+    let fd = open(&mut program, etc, "etc//passwd", "etc//", 0, FD_READ);
+    assert_eq!(content(&mut program, fd), Ok(b"work's".to_vec()));
 }

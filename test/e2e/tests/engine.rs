@@ -7,6 +7,7 @@ mod preopens;
 mod proposals;
 mod reactors;
 mod statistics;
+mod wasi;
 
 use std::fs;
 

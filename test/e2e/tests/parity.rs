@@ -14,6 +14,7 @@ mod mount_targets;
 mod namespaces;
 mod oom;
 mod options;
+mod paths;
 mod pause;
 mod processes;
 mod profiles;

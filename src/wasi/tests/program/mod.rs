@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 use wasmedge_shim_wasi::{
-    Descriptor, Preopen, Reach, Wasi,
+    Descriptor, Preopen, Reach, Twin, Wasi,
     preview1::{Errno, FUNCTIONS, Stop, Type},
     system::path,
 };
@@ -79,9 +79,14 @@ impl Program {
         let null =
             || Descriptor::new(File::options().read(true).write(true).open("/dev/null").unwrap().into()).unwrap();
         let open = path::directory(directory.path().as_os_str().as_encoded_bytes()).unwrap();
-        let root =
-            Descriptor::of_preopen(Preopen { name: b"/".to_vec(), directory: open, reach, read_only, root: None })
-                .unwrap();
+        let root = Descriptor::of_preopen(Preopen {
+            name: b"/".to_vec(),
+            directory: open,
+            reach,
+            read_only,
+            twin: Twin::None,
+        })
+        .unwrap();
         let wasi = Wasi::new(
             vec![b"name".to_vec(), Vec::new(), b"\xff\xfe".to_vec()],
             vec![b"A=1".to_vec(), b"B=\xff".to_vec()],

@@ -2,12 +2,18 @@
 //! `OPERATION PATH: ERROR` on stderr and exits with 1.
 //!
 //! usage: files read PATH | write PATH TEXT | append PATH TEXT | list PATH | remove PATH | rename FROM TO
-//!        | mkdir PATH | stat PATH
+//!        | mkdir PATH | stat PATH | link TARGET PATH
 
-use std::{env, fs, io, io::Write, time::UNIX_EPOCH};
+use std::{
+    env,
+    ffi::{CString, c_char, c_int},
+    fs, io,
+    io::Write,
+    time::UNIX_EPOCH,
+};
 
 const USAGE: &str = "files read PATH | write PATH TEXT | append PATH TEXT | list PATH | remove PATH \
-                     | rename FROM TO | mkdir PATH | stat PATH";
+                     | rename FROM TO | mkdir PATH | stat PATH | link TARGET PATH";
 
 fn main() {
     let words: Vec<String> = env::args().skip(1).collect();
@@ -21,6 +27,7 @@ fn main() {
         ["rename", from, to] => fs::rename(from, to),
         ["mkdir", path] => fs::create_dir(path),
         ["stat", path] => stat(path),
+        ["link", target, path] => link(target, path),
         _ => workloads::usage(USAGE),
     };
     workloads::or_exit(&words[..2].join(" "), result);
@@ -52,6 +59,19 @@ fn remove(path: &str) -> io::Result<()> {
         fs::remove_dir(path)
     } else {
         fs::remove_file(path)
+    }
+}
+
+/// By the C library, as the standard library has no stable function for it on WASI.
+fn link(target: &str, path: &str) -> io::Result<()> {
+    unsafe extern "C" {
+        fn symlink(target: *const c_char, path: *const c_char) -> c_int;
+    }
+    let (target, path) = (CString::new(target)?, CString::new(path)?);
+    // SAFETY: both are strings of C, which live through the call.
+    match unsafe { symlink(target.as_ptr(), path.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
