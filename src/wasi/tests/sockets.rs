@@ -283,7 +283,7 @@ fn sockets_have_paths_or_names() {
     listen(&mut program, server, record);
     let (bytes, _) = local(&mut program, server);
     assert_eq!(bytes[0], 3);
-    assert!(name.as_bytes().starts_with(&bytes[2..]));
+    assert!(bytes[2..].starts_with(&name.as_bytes()[..name.len().min(16)]));
     let empty = with_family(&mut program, 3, b"");
     assert_eq!(program.call("sock_connect", &[fd, empty, 0]), INVAL);
 }
