@@ -73,7 +73,8 @@ fn poll(
     }
     guest.check(to, 4)?;
     guest.check(events, count * EVENT)?;
-    let (mut files, mut deadlines, mut subscriptions) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut files, mut deadlines) = (Vec::with_capacity(count as usize), Vec::new());
+    let mut subscriptions = Vec::with_capacity(count as usize);
     for index in 0..count {
         subscriptions.push(read(wasi, guest, list, index, version, (&mut files, &mut deadlines))?);
     }

@@ -12,8 +12,9 @@ use rustix::{
 use super::{Errno as WasiErrno, Outcome, address};
 use crate::{
     Descriptor, Rights, Wasi,
+    descriptor::Detail,
     memory::Guest,
-    system::socket::{self, Address},
+    system::socket::{self, Address, Received},
 };
 
 /// `address_family`.
@@ -102,6 +103,7 @@ fn receive(
     list: (u32, u32),
     flags: u32,
     (bytes, out): (u32, u32),
+    wants_sender: bool,
 ) -> Result<Option<Address>, super::Stop> {
     if flags & !(PEEK | WAIT_ALL) != 0 {
         return Err(Errno::INVAL.into());
@@ -113,7 +115,13 @@ fn receive(
     let socket = wasi.table.get(fd)?;
     guest.check(bytes, 4)?;
     guest.check(out, 2)?;
-    let received = socket::receive(socket.as_fd(), &mut guest.pieces(list.0, list.1)?, kernel)?;
+    let mut pieces = guest.pieces(list.0, list.1)?;
+    let received = if wants_sender || socket.detail == Detail::Datagrams {
+        socket::receive(socket.as_fd(), &mut pieces, kernel)?
+    } else {
+        let bytes = socket::receive_stream(socket.as_fd(), &mut pieces, kernel)?;
+        Received { bytes, truncated: false, from: None }
+    };
     guest.write_u32(bytes, received.bytes)?;
     guest.write(out, &if received.truncated { TRUNCATED } else { 0 }.to_le_bytes())?;
     Ok(received.from)
@@ -129,7 +137,7 @@ pub fn sock_recv(
     bytes: u32,
     out: u32,
 ) -> Outcome {
-    receive(wasi, guest, fd, (list, count), flags, (bytes, out)).map(drop)
+    receive(wasi, guest, fd, (list, count), flags, (bytes, out), false).map(drop)
 }
 
 /// Room for an address that a peer may have. A connection's messages bring none.
@@ -149,7 +157,7 @@ pub fn sock_recv_from(
 ) -> Outcome {
     address::check(guest, from, &ROOM)?;
     guest.check(port, 2)?;
-    if let Some(peer) = receive(wasi, guest, fd, (list, count), flags, (bytes, out))? {
+    if let Some(peer) = receive(wasi, guest, fd, (list, count), flags, (bytes, out), true)? {
         let number = address::write(guest, from, &peer)?;
         // Programs have 16 bits there, or 32 that are 0.
         guest.write(port, &number.to_le_bytes())?;
@@ -169,7 +177,7 @@ pub fn sock_recv_from_v1(
     out: u32,
 ) -> Outcome {
     address::check(guest, from, &ROOM)?;
-    if let Some(peer) = receive(wasi, guest, fd, (list, count), flags, (bytes, out))? {
+    if let Some(peer) = receive(wasi, guest, fd, (list, count), flags, (bytes, out), true)? {
         address::write(guest, from, &peer)?;
     }
     Ok(())

@@ -169,11 +169,31 @@ pub fn receive(socket: BorrowedFd<'_>, pieces: &mut Pieces, flags: i32) -> Resul
     Ok(Received { bytes, truncated: message.msg_flags & libc::MSG_TRUNC != 0, from })
 }
 
+/// The same of a stream, which has no messages to be cut and tells no sender: of one piece by the shorter system call.
+///
+/// # Errors
+/// Of recvfrom(2) and recvmsg(2).
+pub fn receive_stream(socket: BorrowedFd<'_>, pieces: &mut Pieces, flags: i32) -> Result<u32, Errno> {
+    let [piece] = pieces.as_slice() else { return Ok(receive(socket, pieces, flags)?.bytes) };
+    let (fd, nobody) = (socket.as_raw_fd(), std::ptr::null_mut());
+    // SAFETY: the piece is the guest's memory, which lives through the call; no address is asked for.
+    retry_on_intr(|| {
+        file::result(unsafe { libc::recvfrom(fd, piece.iov_base, piece.iov_len, flags, nobody, std::ptr::null_mut()) })
+    })
+}
+
 /// Sends pieces of memory, to an address if one is given; the number of bytes.
 ///
 /// # Errors
 /// Of sendmsg(2); a connection that is gone is `EPIPE` and no signal.
 pub fn send(socket: BorrowedFd<'_>, pieces: &mut Pieces, to: Option<&Address>) -> Result<u32, Errno> {
+    if let (None, [piece]) = (to, pieces.as_slice()) {
+        let (fd, flags, nobody) = (socket.as_raw_fd(), libc::MSG_NOSIGNAL, std::ptr::null());
+        // SAFETY: the piece is the guest's memory, which lives through the call and is only read.
+        return retry_on_intr(|| {
+            file::result(unsafe { libc::sendto(fd, piece.iov_base, piece.iov_len, flags, nobody, 0) })
+        });
+    }
     let to = to.map(Address::to_kernel).transpose()?;
     // SAFETY: for this structure all zeros are a value.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
