@@ -8,6 +8,8 @@
 //! [`preview1`] is the one place that knows how a guest says what it wants; [`system`] is what is then done.
 
 mod descriptor;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod memory;
 pub mod preview1;
 mod rights;

@@ -45,7 +45,9 @@ impl<'a> Place<'a> {
     /// Of openat(2); `EPERM` where it leads too far.
     pub fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         let path = sound(path)?;
-        let flags = if flags.contains(OFlags::PATH) { flags } else { flags | OFlags::NOCTTY } | OFlags::CLOEXEC;
+        // With O_PATH openat(2) takes no notice of others, and openat2(2) refuses them.
+        let looks = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let flags = if flags.contains(OFlags::PATH) { flags & looks } else { flags | OFlags::NOCTTY } | OFlags::CLOEXEC;
         let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(FILE_MODE) } else { Mode::empty() };
         let resolve = match self.reach {
             Reach::Container => return retry_on_intr(|| rustix::fs::openat(self.directory, path, flags, mode)),

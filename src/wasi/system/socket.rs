@@ -176,8 +176,8 @@ pub fn receive(socket: BorrowedFd<'_>, pieces: &mut Pieces, flags: i32) -> Resul
 pub fn receive_stream(socket: BorrowedFd<'_>, pieces: &mut Pieces, flags: i32) -> Result<u32, Errno> {
     let [piece] = pieces.as_slice() else { return Ok(receive(socket, pieces, flags)?.bytes) };
     let (fd, nobody) = (socket.as_raw_fd(), std::ptr::null_mut());
-    // SAFETY: the piece is the guest's memory, which lives through the call; no address is asked for.
     retry_on_intr(|| {
+        // SAFETY: the piece is the guest's memory, which lives through the call; no address is asked for.
         file::result(unsafe { libc::recvfrom(fd, piece.iov_base, piece.iov_len, flags, nobody, std::ptr::null_mut()) })
     })
 }
@@ -189,8 +189,8 @@ pub fn receive_stream(socket: BorrowedFd<'_>, pieces: &mut Pieces, flags: i32) -
 pub fn send(socket: BorrowedFd<'_>, pieces: &mut Pieces, to: Option<&Address>) -> Result<u32, Errno> {
     if let (None, [piece]) = (to, pieces.as_slice()) {
         let (fd, flags, nobody) = (socket.as_raw_fd(), libc::MSG_NOSIGNAL, std::ptr::null());
-        // SAFETY: the piece is the guest's memory, which lives through the call and is only read.
         return retry_on_intr(|| {
+            // SAFETY: the piece is the guest's memory, which lives through the call and is only read.
             file::result(unsafe { libc::sendto(fd, piece.iov_base, piece.iov_len, flags, nobody, 0) })
         });
     }
