@@ -78,8 +78,16 @@ pub(crate) enum Detail {
     Datagrams,
 }
 
+/// What comes before a path that is not one of the directory that it was taken for.
+enum Before {
+    /// The directory's name without a slash before it: `etc/f`, not `/etc/f`.
+    Relative,
+    /// The name without a slash after it: Go takes `/database` for `base` in `/data` (`fs_wasip1.go`, `preparePath`).
+    Longer,
+}
+
 impl Descriptor {
-    /// Of an open file, with all rights that one of its kind can have.
+    /// Of an open file, with the rights that one of its kind can have, and no walls.
     ///
     /// # Errors
     /// Of fstat(2).
@@ -93,8 +101,8 @@ impl Descriptor {
         let (base, inheriting) = match (kind, detail) {
             (FileType::Directory, _) => (Rights::DIRECTORY, Rights::ALL),
             // wasi-libc takes a character device for a terminal by the lack of these two.
-            (_, Detail::Terminal) => (Rights::ALL.without(Rights::FD_SEEK | Rights::FD_TELL), Rights(0)),
-            _ => (Rights::ALL, Rights(0)),
+            (_, Detail::Terminal) => (Rights::FILE.without(Rights::FD_SEEK | Rights::FD_TELL), Rights(0)),
+            _ => (Rights::FILE, Rights(0)),
         };
         let reach = Reach::Container;
         Ok(Self { file, kind, detail, base, inheriting, reach, preopen: None, listing: None, twin: Twin::None })
@@ -142,20 +150,25 @@ impl Descriptor {
                 let has = |place: Place<'_>| place.stat(path, false).is_ok();
                 (if !has(here) && has(there) { there } else { here }, path.into())
             }
-            Twin::WorkingDirectory(directory) => match self.relative_name(before) {
-                Some(name) => (at(directory.as_fd()), [name, b"/", path].concat().into()),
+            Twin::WorkingDirectory(directory) => match self.name_before(before) {
+                Some((name, Before::Relative)) => (at(directory.as_fd()), [name, b"/", path].concat().into()),
+                Some((name, Before::Longer)) => (at(directory.as_fd()), [b"/", name, path].concat().into()),
                 None => (here, path.into()),
             },
             _ => (here, path.into()),
         }
     }
 
-    /// The name of this directory, if it comes before a path and no slash comes before it.
-    fn relative_name(&self, before: &[u8]) -> Option<&[u8]> {
+    /// The name of this directory, if it comes before a path that is none of its own.
+    fn name_before(&self, before: &[u8]) -> Option<(&[u8], Before)> {
         let name = self.preopen.as_deref()?.strip_prefix(b"/")?;
         let slashes = before.iter().rev().take_while(|byte| **byte == b'/').count();
-        let before = before[..before.len() - slashes].strip_suffix(name).filter(|_| slashes > 0)?;
-        (before.last() != Some(&b'/')).then_some(name)
+        let begin = before[..before.len() - slashes].strip_suffix(name)?;
+        match (begin.last() == Some(&b'/'), slashes) {
+            (true, 0) => Some((name, Before::Longer)),
+            (false, 1..) => Some((name, Before::Relative)),
+            _ => None,
+        }
     }
 
     /// A second one for the same open file, with the same rights, which is no preopen.

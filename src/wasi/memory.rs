@@ -22,8 +22,8 @@ impl Memory for [u8] {
 }
 
 /// Most pieces of memory that the kernel reads to or writes from in one call (`UIO_MAXIOV`, readv(2)). Of more, the first
-/// are taken: short reads and writes are every caller's to expect.
-const MOST_PIECES: u32 = 1024;
+/// are taken: short reads and writes of a stream are every caller's to expect.
+pub const MOST_PIECES: u32 = 1024;
 
 /// Pieces of guest memory, as readv(2) and writev(2) take them. They may overlap, so there are no references to them.
 pub type Pieces = SmallVec<[libc::iovec; 8]>;
@@ -34,7 +34,10 @@ pub struct Guest<'a>(&'a mut [u8]);
 impl<'a> Guest<'a> {
     /// Of this memory.
     pub fn new(memory: &'a mut (impl Memory + ?Sized)) -> Self {
-        Self(memory.bytes())
+        // An address has 32 bits. One that was checked can be counted on from then: no sum of it and a field's offset overflows.
+        let bytes = memory.bytes();
+        let reached = bytes.len().min(1 << 32);
+        Self(&mut bytes[..reached])
     }
 
     /// The bytes from `address` on.
@@ -100,14 +103,21 @@ impl<'a> Guest<'a> {
     /// The pieces that a list of addresses and lengths names (WASI's `iovec` and `ciovec`).
     pub fn pieces(&mut self, list: u32, count: u32) -> Result<Pieces, Errno> {
         self.check(list, count.checked_mul(8).ok_or(Errno::FAULT)?)?;
-        let mut pieces = Pieces::new();
+        let mut lengths = SmallVec::<[(usize, usize); 8]>::new();
         for index in 0..count.min(MOST_PIECES) {
             let entry = list + index * 8;
             let (address, length) = (self.u32(entry)?, self.u32(entry + 4)?);
-            let bytes = self.slice_mut(address, length)?;
-            pieces.push(libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() });
+            self.check(address, length)?;
+            lengths.push((address as usize, length as usize));
         }
-        Ok(pieces)
+        // Nothing is read through a reference from here on.
+        let begin = self.0.as_mut_ptr();
+        let piece = |(address, length): (usize, usize)| {
+            // SAFETY: checked to be within the memory.
+            let iov_base = unsafe { begin.add(address) }.cast();
+            libc::iovec { iov_base, iov_len: length }
+        };
+        Ok(lengths.into_iter().map(piece).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a guest may do through a descriptor, in WASI's words (preview 1, `rights`).
 //!
-//! They are kept and told, and where a directory is read-only or a guest has given some up they are held to. Which of
-//! them are looked at is [`Rights::HELD`]: whether a file can be read or written is in its open file description, where
+//! They are kept and told, and those of [`Rights::HELD`] are held to, where a directory is read-only or a guest has given some
+//! up. The others are not looked at: whether a file can be read or written is in its open file description, where
 //! the kernel looks, and to look at what is open takes no right, as programs made for other runtimes expect.
 
 use std::ops::{BitAnd, BitOr};
@@ -94,7 +94,7 @@ impl Rights {
             | Self::PATH_UNLINK_FILE.0,
     );
 
-    /// What only a file has.
+    /// What no directory has.
     const OF_FILES: Self = Self(
         Self::FD_READ.0
             | Self::FD_WRITE.0
@@ -109,6 +109,17 @@ impl Rights {
 
     /// What a directory can have.
     pub const DIRECTORY: Self = Self(Self::ALL.0 & !Self::OF_FILES.0);
+
+    /// What a file, a device or a socket can have.
+    pub const FILE: Self = Self(
+        Self::OF_FILES.0
+            | Self::FD_DATASYNC.0
+            | Self::FD_FDSTAT_SET_FLAGS.0
+            | Self::FD_SYNC.0
+            | Self::FD_FILESTAT_GET.0
+            | Self::FD_FILESTAT_SET_TIMES.0
+            | Self::POLL_FD_READWRITE.0,
+    );
 
     /// What is held to.
     pub const HELD: Self = Self(

@@ -1,6 +1,6 @@
 //! The guest's descriptors, by the numbers it knows them by.
 
-use rustix::io::Errno;
+use rustix::{fs::FileType, io::Errno};
 
 use crate::{Descriptor, Rights};
 
@@ -55,9 +55,12 @@ impl Table {
     /// The one with this number, if these rights, as far as they are [held to](Rights::HELD), are among its own.
     ///
     /// # Errors
-    /// `EBADF` where there is none, and the lack of a right.
+    /// `EBADF` where there is none, `ENOTDIR` where only a directory can have the right, and the lack of it.
     pub fn with(&self, fd: u32, rights: Rights) -> Result<&Descriptor, Refusal> {
         let descriptor = self.get(fd)?;
+        if rights.meet(Rights::DIRECTORY.without(Rights::FILE)) && descriptor.kind() != FileType::Directory {
+            return Err(Errno::NOTDIR.into());
+        }
         if descriptor.base.contain(rights & Rights::HELD) { Ok(descriptor) } else { Err(Refusal::NotCapable) }
     }
 

@@ -1,6 +1,6 @@
 //! All that a guest sees of its container.
 
-use crate::{Descriptor, Table};
+use crate::{Descriptor, Reach, Table};
 
 /// A guest's arguments, environment and descriptors.
 #[derive(Debug, Default)]
@@ -11,15 +11,18 @@ pub struct Wasi {
     pub env: Vec<Vec<u8>>,
     /// What it has open.
     pub table: Table,
+    /// Whether no directory was open that leads to all of the container: then no path of a socket does either.
+    pub(crate) walled: bool,
 }
 
 impl Wasi {
     /// With these open from the beginning, numbered from 0 on: first the three standard streams, then directories.
     pub fn new(args: Vec<Vec<u8>>, env: Vec<Vec<u8>>, open: impl IntoIterator<Item = Descriptor>) -> Self {
-        let mut table = Table::default();
+        let (mut table, mut walled) = (Table::default(), true);
         for descriptor in open {
+            walled &= descriptor.preopen.is_none() || descriptor.reach != Reach::Container;
             table.insert(descriptor);
         }
-        Self { args, env, table }
+        Self { args, env, table, walled }
     }
 }

@@ -81,6 +81,13 @@ pub fn named(guest: &str, path: &str, read_only: bool) -> Directory {
 /// Many take the first one, descriptor 3, for their working directory (Zig, AssemblyScript); wasi-libc takes the last one
 /// of those that it cannot tell apart, `/` and `.`. So the working directory comes first and last.
 pub fn in_order(mut directories: Vec<Directory>) -> Vec<Directory> {
+    // The last one of that name is meant, as wasi-libc has it.
+    let named_dot = directories.iter().filter(|directory| directory.name == ".").count();
+    let mut seen = 0;
+    directories.retain(|directory| {
+        seen += usize::from(directory.name == ".");
+        directory.name != "." || seen == named_dot
+    });
     directories.sort_by_key(|directory| match &*directory.name {
         "." => 0,
         "/" => 1,

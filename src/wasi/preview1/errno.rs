@@ -99,9 +99,13 @@ impl From<KernelErrno> for Errno {
     }
 }
 
+/// glibc's, which libc does not name.
+const EAI_ADDRFAMILY: i32 = -9;
+
 /// For an `EAI_…` of getaddrinfo(3): WASI has none, these are WasmEdge's.
 pub fn of_look_up(code: i32) -> Errno {
     Errno(match code {
+        EAI_ADDRFAMILY => 77,
         libc::EAI_AGAIN => 78,
         libc::EAI_BADFLAGS => 79,
         libc::EAI_FAMILY => 81,

@@ -38,6 +38,10 @@ fn path_at<'a>(
     address: u32,
     length: u32,
 ) -> Result<(Place<'a>, Cow<'a, [u8]>), Errno> {
+    // An absolute path would begin anywhere, and it is a directory alone that has walls.
+    if from.kind() != FileType::Directory {
+        return Err(Errno::NOTDIR);
+    }
     let path = guest.slice(address, length)?;
     let before = address.min(BEFORE);
     Ok(from.begin(path, guest.slice(address - before, before)?))
@@ -155,7 +159,7 @@ fn filestat(
     to: u32,
     version: Version,
 ) -> Outcome {
-    let from = wasi.table.with(fd, Rights::PATH_FILESTAT_GET)?;
+    let from = wasi.table.get(fd)?;
     let (place, path) = path_at(from, guest, path.0, path.1)?;
     let follow = follows(lookup)?;
     let stat = match place.stat(&path, follow) {

@@ -3,6 +3,7 @@
 use rustix::{
     event::{PollFd, PollFlags},
     io::Errno,
+    time::ClockId,
 };
 
 use super::{Errno as WasiErrno, Outcome, layout::Version, process::clock_id};
@@ -12,7 +13,7 @@ use crate::{
     system::poll::{Deadline, wait},
 };
 
-/// Most subscriptions of one call: more than a process can have descriptors (`fs.nr_open`).
+/// Most subscriptions of one call: as many as a process can have descriptors (`fs.nr_open`), and more than any has.
 const MOST: u32 = 1 << 20;
 
 /// Size of an `event`, in bytes.
@@ -22,6 +23,10 @@ const EVENT: u32 = 32;
 const CLOCK: u8 = 0;
 const READ: u8 = 1;
 const WRITE: u8 = 2;
+
+/// What is told whatever was asked for (poll(2)). A descriptor that is open for its paths alone is ready as any directory is,
+/// but to the kernel it is none that can be polled.
+const ALWAYS: PollFlags = PollFlags::HUP.union(PollFlags::ERR).union(PollFlags::NVAL);
 
 /// `eventrwflags`: the peer is gone.
 const HANGUP: u16 = 1;
@@ -33,8 +38,8 @@ const ABSOLUTE: u16 = 1;
 enum Subject {
     /// A time, by its place in the list of deadlines.
     Time(usize),
-    /// A file, by its place in the list of files.
-    File(usize),
+    /// A file, by its place in the list of files, and what is to be told of it.
+    File(usize, PollFlags),
     /// Nothing that could come.
     Nothing(Errno),
 }
@@ -73,14 +78,19 @@ fn poll(
     }
     guest.check(to, 4)?;
     guest.check(events, count * EVENT)?;
-    let (mut files, mut deadlines) = (Vec::with_capacity(count as usize), Vec::new());
-    let mut subscriptions = Vec::with_capacity(count as usize);
+    let (mut wanted, mut subscriptions) = (Wanted::default(), Vec::new());
+    // There may be no memory for it left, which is no reason to end.
+    subscriptions.try_reserve_exact(count as usize).map_err(|_| Errno::NOMEM)?;
+    wanted.files.try_reserve_exact(count as usize).map_err(|_| Errno::NOMEM)?;
     for index in 0..count {
-        subscriptions.push(read(wasi, guest, list, index, version, (&mut files, &mut deadlines))?);
+        subscriptions.push(read(wasi, guest, list, index, version, &mut wanted)?);
     }
+    let Wanted { files, deadlines, .. } = wanted;
+    let open = |(fd, flags): (u32, PollFlags)| Ok(PollFd::new(wasi.table.get(fd)?, flags));
+    let mut files = files.into_iter().map(open).collect::<Result<Vec<_>, Errno>>()?;
     // What cannot come is told at once, with what has come already.
     if subscriptions.iter().any(|one| matches!(one.subject, Subject::Nothing(_))) {
-        let past = Deadline::after(rustix::time::ClockId::Monotonic, 0)?;
+        let past = Deadline::after(ClockId::Monotonic, 0)?;
         wait(&mut files, &[past])?;
     } else {
         wait(&mut files, &deadlines)?;
@@ -95,14 +105,39 @@ fn poll(
     Ok(guest.write_u32(to, told)?)
 }
 
+/// What is waited for by all subscriptions.
+#[derive(Default)]
+struct Wanted {
+    /// Each file once, with all that is waited for: the kernel takes no more of them than there can be descriptors.
+    files: Vec<(u32, PollFlags)>,
+    /// Where in that list the file with a number is, by the number.
+    places: Vec<Option<usize>>,
+    deadlines: Vec<Deadline>,
+}
+
+impl Wanted {
+    /// Waits for this of an open file; its place.
+    fn add(&mut self, fd: u32, flags: PollFlags) -> usize {
+        if self.places.len() <= fd as usize {
+            self.places.resize(fd as usize + 1, None);
+        }
+        let place = *self.places[fd as usize].get_or_insert_with(|| {
+            self.files.push((fd, PollFlags::empty()));
+            self.files.len() - 1
+        });
+        self.files[place].1 |= flags;
+        place
+    }
+}
+
 /// Reads the subscription with this number.
-fn read<'a>(
-    wasi: &'a Wasi,
+fn read(
+    wasi: &Wasi,
     guest: &Guest<'_>,
     list: u32,
     index: u32,
     version: Version,
-    (files, deadlines): (&mut Vec<PollFd<'a>>, &mut Vec<Deadline>),
+    wanted: &mut Wanted,
 ) -> Result<Subscription, Errno> {
     // A clock's had an identifier of its own before preview 1.
     let (size, clock) = if version == Version::Unstable { (56, 24) } else { (48, 16) };
@@ -114,29 +149,32 @@ fn read<'a>(
             let (id, time, flags) = (guest.u32(at + clock)?, guest.u64(at + clock + 8)?, guest.u16(at + clock + 24)?);
             match deadline(id, time, flags) {
                 Ok(deadline) => {
-                    deadlines.push(deadline);
-                    Subject::Time(deadlines.len() - 1)
+                    wanted.deadlines.push(deadline);
+                    Subject::Time(wanted.deadlines.len() - 1)
                 }
                 Err(errno) => Subject::Nothing(errno),
             }
         }
-        READ | WRITE => match wasi.table.get(guest.u32(at + 16)?) {
-            Ok(descriptor) => {
-                let flags = if kind == READ { PollFlags::IN | PollFlags::RDHUP } else { PollFlags::OUT };
-                files.push(PollFd::new(descriptor, flags));
-                Subject::File(files.len() - 1)
+        READ | WRITE => {
+            let fd = guest.u32(at + 16)?;
+            let flags = if kind == READ { PollFlags::IN } else { PollFlags::OUT };
+            match wasi.table.get(fd) {
+                Ok(_) => Subject::File(wanted.add(fd, flags), flags),
+                Err(errno) => Subject::Nothing(errno),
             }
-            Err(errno) => Subject::Nothing(errno),
-        },
+        }
         _ => return Err(Errno::INVAL),
     };
     Ok(Subscription { userdata, kind, subject })
 }
 
+/// The time of a processor does not go on while it is waited for, so it is no clock for that (clock_nanosleep(2) refuses
+/// the thread's). A time from now on is the same whatever the real one is set to meanwhile.
 fn deadline(id: u32, time: u64, flags: u16) -> Result<Deadline, Errno> {
-    let clock = clock_id(id)?;
+    let clock = clock_id(id).ok().filter(|clock| matches!(clock, ClockId::Realtime | ClockId::Monotonic));
+    let clock = clock.ok_or(Errno::INVAL)?;
     match flags {
-        0 => Deadline::after(clock, time),
+        0 => Deadline::after(ClockId::Monotonic, time),
         ABSOLUTE => Ok(Deadline { clock, at: time }),
         _ => Err(Errno::INVAL),
     }
@@ -152,8 +190,8 @@ fn event(
     let (errno, bytes, flags) = match subscription.subject {
         Subject::Nothing(errno) => (WasiErrno::from(errno), 0_u8, 0_u16),
         Subject::Time(index) if deadlines[index].left()? == 0 => (WasiErrno::SUCCESS, 0, 0),
-        Subject::File(index) if !files[index].revents().is_empty() => {
-            let gone = files[index].revents().intersects(PollFlags::HUP | PollFlags::RDHUP);
+        Subject::File(index, flags) if files[index].revents().intersects(flags | ALWAYS) => {
+            let gone = files[index].revents().contains(PollFlags::HUP);
             (WasiErrno::SUCCESS, 1, if gone { HANGUP } else { 0 })
         }
         _ => return Ok(None),

@@ -13,7 +13,7 @@ use super::{Errno as WasiErrno, Outcome, address};
 use crate::{
     Descriptor, Rights, Wasi,
     descriptor::Detail,
-    memory::Guest,
+    memory::{Guest, MOST_PIECES},
     system::socket::{self, Address, Received},
 };
 
@@ -54,14 +54,22 @@ pub fn sock_open(wasi: &mut Wasi, guest: &mut Guest<'_>, family: u32, kind: u32,
     opened(wasi, guest, socket::open(family, kind)?, to)
 }
 
+/// Reads an address. A path in a file system has no directory that it begins in, so there must be no walls.
+fn address_at(wasi: &Wasi, guest: &Guest<'_>, record: u32, port: u32) -> Result<Address, Errno> {
+    match address::read(guest, record, port)? {
+        Address::Unix(path) if wasi.walled && path.first() != Some(&0) => Err(Errno::PERM),
+        address => Ok(address),
+    }
+}
+
 pub fn sock_bind(wasi: &mut Wasi, guest: &mut Guest<'_>, fd: u32, to: u32, port: u32) -> Outcome {
     let socket = wasi.table.get(fd)?;
-    Ok(socket::bind(socket.as_fd(), &address::read(guest, to, port)?)?)
+    Ok(socket::bind(socket.as_fd(), &address_at(wasi, guest, to, port)?)?)
 }
 
 pub fn sock_connect(wasi: &mut Wasi, guest: &mut Guest<'_>, fd: u32, to: u32, port: u32) -> Outcome {
     let socket = wasi.table.get(fd)?;
-    Ok(socket::connect(socket.as_fd(), &address::read(guest, to, port)?)?)
+    Ok(socket::connect(socket.as_fd(), &address_at(wasi, guest, to, port)?)?)
 }
 
 pub fn sock_listen(wasi: &mut Wasi, _: &mut Guest<'_>, fd: u32, backlog: u32) -> Outcome {
@@ -117,7 +125,7 @@ fn receive(
     guest.check(out, 2)?;
     let mut pieces = guest.pieces(list.0, list.1)?;
     let received = if wants_sender || socket.detail == Detail::Datagrams {
-        socket::receive(socket.as_fd(), &mut pieces, kernel)?
+        socket::receive(socket.as_fd(), &mut pieces, kernel, wants_sender)?
     } else {
         let bytes = socket::receive_stream(socket.as_fd(), &mut pieces, kernel)?;
         Received { bytes, truncated: false, from: None }
@@ -158,9 +166,10 @@ pub fn sock_recv_from(
     address::check(guest, from, &ROOM)?;
     guest.check(port, 2)?;
     if let Some(peer) = receive(wasi, guest, fd, (list, count), flags, (bytes, out), true)? {
-        let number = address::write(guest, from, &peer)?;
-        // Programs have 16 bits there, or 32 that are 0.
-        guest.write(port, &number.to_le_bytes())?;
+        // Whose address does not fit is not told. Programs have 16 bits for the port, or 32 that are 0.
+        if let Ok(number) = address::write(guest, from, &peer) {
+            guest.write(port, &number.to_le_bytes())?;
+        }
     }
     Ok(())
 }
@@ -178,7 +187,8 @@ pub fn sock_recv_from_v1(
 ) -> Outcome {
     address::check(guest, from, &ROOM)?;
     if let Some(peer) = receive(wasi, guest, fd, (list, count), flags, (bytes, out), true)? {
-        address::write(guest, from, &peer)?;
+        // As above.
+        let _ = address::write(guest, from, &peer);
     }
     Ok(())
 }
@@ -186,6 +196,10 @@ pub fn sock_recv_from_v1(
 fn send(wasi: &Wasi, guest: &mut Guest<'_>, fd: u32, list: (u32, u32), to: Option<&Address>, bytes: u32) -> Outcome {
     let socket = wasi.table.get(fd)?;
     guest.check(bytes, 4)?;
+    // A message is sent whole or not at all.
+    if socket.detail == Detail::Datagrams && list.1 > MOST_PIECES {
+        return Err(Errno::MSGSIZE.into());
+    }
     let sent = socket::send(socket.as_fd(), &mut guest.pieces(list.0, list.1)?, to)?;
     Ok(guest.write_u32(bytes, sent)?)
 }
@@ -220,12 +234,15 @@ pub fn sock_send_to(
     bytes: u32,
 ) -> Outcome {
     no_flags(flags)?;
-    let to = address::read(guest, to, port)?;
+    let to = address_at(wasi, guest, to, port)?;
     send(wasi, guest, fd, (list, count), Some(&to), bytes)
 }
 
 /// With its family, as those from before 0.12 count it: 4 and 6.
 fn tell_v1(guest: &mut Guest<'_>, found: &Address, to: u32, family: u32, port: u32) -> Outcome {
+    if matches!(found, Address::Unix(_)) {
+        return Err(Errno::AFNOSUPPORT.into());
+    }
     let number = address::write(guest, to, found)?;
     guest.write_u32(family, if matches!(found, Address::V4(..)) { 4 } else { 6 })?;
     Ok(guest.write_u32(port, number.into())?)

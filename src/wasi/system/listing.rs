@@ -78,6 +78,8 @@ impl Listing {
                 at += length;
             }
             if self.fill()? == 0 {
+                // A directory that stays open needs no memory.
+                self.buffer = Vec::new();
                 return Ok(());
             }
             at = 0;
@@ -107,6 +109,7 @@ impl Listing {
     /// Reads the next entries; how many bytes they take.
     fn fill(&mut self) -> Result<usize, Errno> {
         self.first = self.after;
+        self.buffer.try_reserve_exact(BUFFER.saturating_sub(self.buffer.len())).map_err(|_| Errno::NOMEM)?;
         self.buffer.resize(BUFFER, 0);
         let (fd, buffer) = (self.file.as_fd().as_raw_fd(), self.buffer.as_mut_ptr());
         // SAFETY: writes at most as many bytes as there is room for.

@@ -160,6 +160,10 @@ impl<'a> Place<'a> {
         if follow && self.reach != Reach::Container {
             return Err(Errno::INVAL);
         }
+        // linkat(2) follows a link that has a slash after it, whatever its flags say.
+        if self.reach != Reach::Container && path.ends_with(b"/") {
+            return Err(Errno::NOTDIR);
+        }
         let flags = if follow { AtFlags::SYMLINK_FOLLOW } else { AtFlags::empty() };
         let (from, name) = self.parent(path)?;
         let (to, new) = to.parent(new)?;
@@ -174,7 +178,7 @@ impl<'a> Place<'a> {
 
     /// The directory that holds the last name of a path, and that name: the kernel resolves no path for the calls that
     /// change directories but by openat2(2), which opens. None of them follows a link that is the last name, with or
-    /// without a slash after it.
+    /// without a slash after it, but linkat(2), see [`Self::link`].
     fn parent<'p>(&self, path: &'p [u8]) -> Result<(Parent<'a>, &'p [u8]), Errno> {
         let path = sound(path)?;
         if self.reach == Reach::Container {

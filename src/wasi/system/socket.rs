@@ -14,6 +14,10 @@ use rustix::{
 use super::file;
 use crate::memory::Pieces;
 
+/// Bytes of a family, and of the longest path, in an address of AF_UNIX (unix(7)).
+const FAMILY: usize = 2;
+const LONGEST_PATH: usize = 108;
+
 /// Where a socket is, or is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
@@ -49,9 +53,14 @@ impl Address {
                 Self::V6(address.ip().octets(), address.port())
             }
             AddressFamily::UNIX => {
-                let address = SocketAddrUnix::try_from(address)?;
-                let name = address.abstract_name().map(|name| [&[0], name].concat());
-                Self::Unix(name.or_else(|| Some(address.path_bytes()?.to_vec())).unwrap_or_default())
+                // By hand: rustix 1.1.6 panics at a path of 108 bytes, which a peer may have.
+                let length = (address.addr_len() as usize).clamp(FAMILY, FAMILY + LONGEST_PATH);
+                // SAFETY: an address has room for more.
+                let bytes = unsafe { std::slice::from_raw_parts(address.as_ptr().cast::<u8>(), length) };
+                let name = &bytes[FAMILY..];
+                let is_path = name.first() != Some(&0);
+                let end = name.iter().position(|byte| is_path && *byte == 0).unwrap_or(name.len());
+                Self::Unix(name[..end].to_vec())
             }
             _ => return Err(Errno::AFNOSUPPORT),
         })
@@ -84,14 +93,17 @@ pub fn bind(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Errno> {
 /// # Errors
 /// Of connect(2).
 pub fn connect(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Errno> {
-    match rustix::net::connect(socket, &address.to_kernel()?) {
+    let to = address.to_kernel()?;
+    match (rustix::net::connect(socket, &to), address) {
+        // A path's is given up, and tried anew.
+        (Err(Errno::INTR), Address::Unix(_)) => retry_on_intr(|| rustix::net::connect(socket, &to)),
         // It goes on by itself (connect(2), EINTR), and what came of it is the socket's to tell.
-        Err(Errno::INTR) => {
+        (Err(Errno::INTR), _) => {
             let mut files = [PollFd::from_borrowed_fd(socket, PollFlags::OUT)];
             super::poll::wait(&mut files, &[])?;
             sockopt::socket_error(socket)?
         }
-        result => result,
+        (result, _) => result,
     }
 }
 
@@ -146,12 +158,14 @@ pub struct Received {
 ///
 /// # Errors
 /// Of recvmsg(2).
-pub fn receive(socket: BorrowedFd<'_>, pieces: &mut Pieces, flags: i32) -> Result<Received, Errno> {
+pub fn receive(socket: BorrowedFd<'_>, pieces: &mut Pieces, flags: i32, wants_sender: bool) -> Result<Received, Errno> {
     // SAFETY: for these two structures all zeros are a value.
     let (mut from, mut message): (libc::sockaddr_storage, libc::msghdr) =
         unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
-    message.msg_name = (&raw mut from).cast();
-    message.msg_namelen = size_of_val(&from) as u32;
+    if wants_sender {
+        message.msg_name = (&raw mut from).cast();
+        message.msg_namelen = size_of_val(&from) as u32;
+    }
     message.msg_iov = pieces.as_mut_ptr();
     message.msg_iovlen = pieces.len();
     let flags = flags | libc::MSG_CMSG_CLOEXEC;
@@ -174,7 +188,7 @@ pub fn receive(socket: BorrowedFd<'_>, pieces: &mut Pieces, flags: i32) -> Resul
 /// # Errors
 /// Of recvfrom(2) and recvmsg(2).
 pub fn receive_stream(socket: BorrowedFd<'_>, pieces: &mut Pieces, flags: i32) -> Result<u32, Errno> {
-    let [piece] = pieces.as_slice() else { return Ok(receive(socket, pieces, flags)?.bytes) };
+    let [piece] = pieces.as_slice() else { return Ok(receive(socket, pieces, flags, false)?.bytes) };
     let (fd, nobody) = (socket.as_raw_fd(), std::ptr::null_mut());
     retry_on_intr(|| {
         // SAFETY: the piece is the guest's memory, which lives through the call; no address is asked for.

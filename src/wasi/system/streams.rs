@@ -25,7 +25,9 @@ pub fn behind(place: Place<'_>, path: &[u8]) -> Option<u32> {
     let mut walk = Walk { here: None, left: VecDeque::new(), links: 0 };
     walk.go_on(path)?;
     loop {
-        if let Some(fd) = walk.descriptor() {
+        if let Some(fd) =
+            walk.descriptor().filter(|_| walk.links > 0 || is_root(walk.here.as_ref().map_or(place, in_container)))
+        {
             return Some(fd);
         }
         let name = walk.left.pop_front()?;
@@ -62,8 +64,7 @@ impl Walk {
         Some(())
     }
 
-    /// The descriptor, if what is left of a path from the root is `proc/self/fd/N`. Where such a path is taken from
-    /// another directory there is no `proc` either, so it does not matter.
+    /// The descriptor, if what is left of a path is `proc/self/fd/N`.
     fn descriptor(&self) -> Option<u32> {
         let names: Vec<&[u8]> = self.left.iter().take(5).map(Vec::as_slice).collect();
         match names.as_slice() {
@@ -73,6 +74,11 @@ impl Walk {
             _ => None,
         }
     }
+}
+
+fn is_root(place: Place<'_>) -> bool {
+    let (here, root) = (place.stat(b".", true), place.stat(b"/", true));
+    matches!((here, root), (Ok(here), Ok(root)) if (here.st_dev, here.st_ino) == (root.st_dev, root.st_ino))
 }
 
 fn root() -> Result<OwnedFd, Errno> {

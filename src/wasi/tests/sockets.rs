@@ -5,7 +5,10 @@ mod program;
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream, UdpSocket},
-    os::unix::net::{UnixDatagram, UnixListener},
+    os::{
+        fd::FromRawFd,
+        unix::net::{UnixDatagram, UnixListener},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -420,4 +423,57 @@ fn what_cannot_be_looked_up_says_why() {
     let nowhere = program.put(u32::MAX.to_le_bytes());
     assert_eq!(program.call("sock_getaddrinfo", &[text, 9, 0, 0, hints, nowhere, 1, to]), FAULT);
     assert_eq!(program.call("sock_getaddrinfo", &[text, 9, 0, 0, u64::from(u32::MAX), nowhere, 1, to]), FAULT);
+}
+
+/// A path that fills all of its room has no zero at its end.
+#[test]
+fn a_path_may_be_as_long_as_the_kernel_has_it() {
+    let directory = tempfile::tempdir_in("/tmp").unwrap();
+    let prefix = format!("{}/", directory.path().display());
+    let path = format!("{prefix}{}", "s".repeat(108 - prefix.len()));
+    // SAFETY: binds a socket to an address without a zero at its end, which the standard library does not.
+    let other = unsafe {
+        let fd = libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0);
+        let mut address: libc::sockaddr_un = std::mem::zeroed();
+        address.sun_family = libc::AF_UNIX as u16;
+        std::ptr::copy_nonoverlapping(path.as_ptr().cast(), address.sun_path.as_mut_ptr(), 108);
+        assert_eq!(libc::bind(fd, (&raw const address).cast(), size_of_val(&address) as u32), 0);
+        std::os::fd::OwnedFd::from_raw_fd(fd)
+    };
+    let other = UnixDatagram::from(other);
+    let mut program = Program::new();
+    let own = program.path("own");
+    let fd = program.insert(UnixDatagram::bind(&own).unwrap());
+    other.send_to(b"one", &own).unwrap();
+    other.send_to(b"two", &own).unwrap();
+    assert_eq!(receive(&mut program, fd, 9, 0), Ok((b"one".to_vec(), 0)));
+    let (at, bytes, out) = (program.room(8), program.room(4), program.room(2));
+    let (from, port, list) = (address(&mut program, &[0; 128]), program.put([0; 4]), program.pieces(&[(at, 8)]));
+    assert_eq!(program.call("sock_recv_from", &[fd, list, 1, from, 0, port, bytes, out]), SUCCESS);
+    let from_at = u64::from(program.u32(from));
+    assert_eq!(program.bytes(from_at + 2, 108), path.as_bytes());
+}
+
+#[test]
+fn a_message_in_more_pieces_than_the_kernel_takes_is_not_sent_cut() {
+    let (ours, other) = UnixDatagram::pair().unwrap();
+    let mut program = Program::new();
+    let fd = program.insert(ours);
+    let (byte, to) = (program.put("x"), program.room(4));
+    let list = program.pieces(&vec![(byte, 1); 1025]);
+    assert_eq!(program.call("sock_send", &[fd, list, 1025, 0, to]), program::MSGSIZE);
+    assert_eq!(program.call("sock_send", &[fd, list, 1024, 0, to]), SUCCESS);
+    assert_eq!(other.recv(&mut [0; 2000]).unwrap(), 1024);
+}
+
+#[test]
+fn a_message_whose_sender_does_not_fit_is_received() {
+    let (ours, other) = (UdpSocket::bind("[::1]:0").unwrap(), UdpSocket::bind("[::1]:0").unwrap());
+    other.send_to(b"hello", ours.local_addr().unwrap()).unwrap();
+    let mut program = Program::new();
+    let fd = program.insert(ours);
+    let (at, bytes, out) = (program.room(8), program.room(4), program.room(2));
+    let (from, port, list) = (address(&mut program, &[0; 4]), program.room(4), program.pieces(&[(at, 8)]));
+    assert_eq!(program.call("sock_recv_from", &[fd, list, 1, from, 0, port, bytes, out]), SUCCESS);
+    assert_eq!((program.u32(bytes), program.bytes(at, 5)), (5, &b"hello"[..]));
 }

@@ -217,3 +217,76 @@ fn renames_at_the_same_time_open_no_way_out() {
     assert_eq!(fs::read(program.path("outside/secret")).unwrap(), b"secret");
     assert_eq!(fs::read_dir(program.path("outside")).unwrap().count(), 1);
 }
+
+/// A descriptor that is no directory has no walls that a path could begin in, and absolute ones begin anywhere.
+#[test]
+fn no_path_begins_at_what_is_no_directory() {
+    let mut program = walled(Reach::Beneath);
+    let to = program.room(4);
+    assert_eq!(program.call("sock_open", &[1, 2, to]), SUCCESS);
+    let socket = u64::from(program.u32(to));
+    let file = program.open("inside/f", 0, ALL & !FD_WRITE).unwrap();
+    let (secret, new) = (program.path("outside/secret"), program.path("outside/new"));
+    let (secret, new) = (secret.to_str().unwrap(), new.to_str().unwrap());
+    for fd in [0, 1, 2, socket, file] {
+        for (path, how, rights) in
+            [(secret, 0, FD_READ), (secret, TRUNC, FD_READ), (new, CREAT, FD_READ), (secret, 0, 0)]
+        {
+            assert!(program.open_at(fd, path, how, rights, 0).is_err(), "{fd} {path}");
+        }
+        for name in ["path_create_directory", "path_remove_directory", "path_unlink_file"] {
+            assert!([new, secret].iter().all(|path| program.at(name, fd, path) != SUCCESS), "{name} {fd}");
+        }
+        let (old, here, room) = (program.put(secret), program.put("got"), program.room(64));
+        let (length, inside) = (secret.len() as u64, u64::from(ROOT));
+        assert_ne!(program.call("path_filestat_get", &[fd, 1, old, length, room]), SUCCESS);
+        assert_ne!(program.call("path_filestat_set_times", &[fd, 1, old, length, 0, 0, 4]), SUCCESS);
+        assert_ne!(program.call("path_readlink", &[fd, old, length, room, 64, to]), SUCCESS);
+        assert_ne!(program.call("path_rename", &[fd, old, length, inside, here, 3]), SUCCESS);
+        assert_ne!(program.call("path_rename", &[inside, here, 3, fd, old, length]), SUCCESS);
+        assert_ne!(program.call("path_link", &[fd, 0, old, length, inside, here, 3]), SUCCESS);
+        assert_ne!(program.call("path_symlink", &[here, 3, fd, old, length]), SUCCESS);
+    }
+    assert_eq!(fs::read(secret).unwrap(), b"secret");
+    assert!(!exists(new));
+}
+
+#[test]
+fn a_socket_has_no_path_where_there_are_walls() {
+    let (mut walled, mut open) = (Program::with(Reach::Beneath, false), Program::new());
+    for (program, errno) in [(&mut walled, PERM), (&mut open, SUCCESS)] {
+        let to = program.room(4);
+        for kind in [1, 2] {
+            assert_eq!(program.call("sock_open", &[3, kind, to]), SUCCESS);
+            let fd = u64::from(program.u32(to));
+            let mut address = vec![0; 128];
+            address[0] = 3;
+            let path = program.path(&format!("s{kind}"));
+            let path = path.to_str().unwrap().as_bytes();
+            address[2..2 + path.len()].copy_from_slice(path);
+            let at = program.put(&address);
+            let record = program.pieces(&[(at, 128)]);
+            assert_eq!(program.call("sock_bind", &[fd, record, 0]), errno);
+            assert_ne!(program.call("sock_connect", &[fd, record, 1]), if errno == SUCCESS { PERM } else { SUCCESS });
+            // A name without a file is no path.
+            address[2..].fill(0);
+            let name = format!("\0walls-{}-{kind}-{errno}", std::process::id());
+            address[2..2 + name.len()].copy_from_slice(name.as_bytes());
+            let at = program.put(&address);
+            let record = program.pieces(&[(at, 128)]);
+            assert_ne!(program.call("sock_bind", &[fd, record, 0]), PERM);
+        }
+    }
+}
+
+#[test]
+fn a_link_is_not_followed_for_the_slash_after_it() {
+    let mut program = walled(Reach::Beneath);
+    let inside = inside(&mut program);
+    for target in ["../outside", "../outside/secret", "/nowhere"] {
+        let _ = fs::remove_file(program.path("inside/l"));
+        symlink(target, program.path("inside/l")).unwrap();
+        let (old, new) = (program.put("l/"), program.put("got"));
+        assert_eq!(program.call("path_link", &[inside, 0, old, 2, inside, new, 3]), program::NOTDIR, "{target}");
+    }
+}

@@ -107,3 +107,23 @@ fn a_relative_path_that_begins_with_the_name_of_a_directory_of_the_root_stays_re
     let fd = open(&mut program, etc, "etc//passwd", "etc//", 0, FD_READ);
     assert_eq!(content(&mut program, fd), Ok(b"work's".to_vec()));
 }
+
+/// Go compares names byte by byte: `/etcetera` comes to `/etc` as `etera`.
+#[test]
+fn a_path_that_only_begins_like_a_directory_of_the_root_is_another_one() {
+    let mut program = Program::new();
+    let (_, etc) = started_in_work(&mut program);
+    let path = program.path("root").join("etcetera");
+    let absolute = format!("{}", path.display());
+    let directory = path::directory(program.path("root/etc").as_os_str().as_encoded_bytes()).unwrap();
+    // The root of this process is the node's, so the directory has its whole path for a name.
+    let name = program.path("root/etc").to_str().unwrap().to_owned();
+    let twin = Twin::WorkingDirectory(Rc::new(path::directory(b"/").unwrap()));
+    let preopen =
+        Preopen { name: name.clone().into_bytes(), directory, reach: Reach::Container, read_only: false, twin };
+    let fd = program.wasi.table.insert(Descriptor::of_preopen(preopen).unwrap()).into();
+    assert!(open(&mut program, fd, &absolute, &name, CREAT, FD_WRITE).is_ok());
+    assert!(exists(&path) && !exists(program.path("root/etc/etera")));
+    assert!(open(&mut program, etc, "etera", "", CREAT, FD_WRITE).is_ok());
+    assert!(exists(program.path("root/etc/etera")));
+}

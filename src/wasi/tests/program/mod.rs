@@ -28,6 +28,7 @@ pub const INVAL: u16 = 28;
 pub const ISCONN: u16 = 30;
 pub const ISDIR: u16 = 31;
 pub const LOOP: u16 = 32;
+pub const MSGSIZE: u16 = 35;
 pub const NAMETOOLONG: u16 = 37;
 pub const NOENT: u16 = 44;
 pub const NOPROTOOPT: u16 = 50;
@@ -56,7 +57,7 @@ pub const TRUNC: u32 = 8;
 /// The first directory that is open.
 pub const ROOT: u32 = 3;
 
-/// A page of WebAssembly.
+/// 16 pages of WebAssembly.
 const MEMORY: usize = 1 << 20;
 
 pub struct Program {
