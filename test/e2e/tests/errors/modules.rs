@@ -81,6 +81,11 @@ fn an_import_that_does_not_exist_is_named() {
 }
 
 #[test]
+fn a_function_of_wasi_with_another_type_is_named() {
+    expect_refused("/other-type.wasm", 128, &["wasi_snapshot_preview1", "fd_close", "another type"]);
+}
+
+#[test]
 fn a_function_that_does_not_exist_is_named() {
     let scene = Scene::new();
     refused(&scene, "/exports.wasm#none", 128, &["exports no function \"none\""]);
