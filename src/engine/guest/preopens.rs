@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wasm::{Directory, Reach};
+use crate::wasm::{Directory, Reach, open_directory};
 
 /// A directory of the container that a guest finds open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ pub fn directories(preopens: &[Preopen], usual: &[Directory]) -> Result<Vec<Dire
         match preopen {
             Preopen::Usual => directories.extend(usual.iter().cloned()),
             Preopen::Directory { guest, path, read_only } => {
-                opens(path).map_err(|error| format!("cannot preopen {path}: {error}"))?;
+                open_directory(Path::new(path)).map_err(|error| format!("cannot preopen {path}: {error}"))?;
                 directories.push(named(guest, path, *read_only));
             }
         }
@@ -82,27 +82,16 @@ pub fn named(guest: &str, path: &str, read_only: bool) -> Directory {
 /// of those that it cannot tell apart, `/` and `.`. So the working directory comes first and last.
 pub fn in_order(mut directories: Vec<Directory>) -> Vec<Directory> {
     // The last one of that name is meant, as wasi-libc has it.
-    let named_dot = directories.iter().filter(|directory| directory.name == ".").count();
-    let mut seen = 0;
-    directories.retain(|directory| {
-        seen += usize::from(directory.name == ".");
-        directory.name != "." || seen == named_dot
-    });
-    directories.sort_by_key(|directory| match &*directory.name {
-        "." => 0,
-        "/" => 1,
-        _ => 2,
-    });
-    if let Some(first) = directories.first().filter(|first| first.name == "." && directories.len() > 1) {
-        directories.push(first.clone());
+    let dot = directories.iter().rfind(|directory| directory.name == ".").cloned();
+    directories.retain(|directory| directory.name != ".");
+    directories.sort_by_key(|directory| directory.name != "/");
+    if let Some(dot) = dot {
+        if !directories.is_empty() {
+            directories.push(dot.clone());
+        }
+        directories.insert(0, dot);
     }
     directories
-}
-
-fn opens(path: impl AsRef<Path>) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
-    std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map(drop)
 }
 
 #[cfg(test)]
@@ -147,5 +136,8 @@ mod tests {
         assert_eq!(error, "cannot preopen /no/such: No such file or directory (os error 2)");
         assert_eq!(named("/", "/data", false).reach, Reach::Root);
         assert_eq!(in_order(vec![named(".", "/tmp", false)]).len(), 1);
+        let two = in_order(vec![named(".", "/usr", false), named("/", "/", false), named(".", "/tmp", false)]);
+        let paths: Vec<_> = two.iter().map(|one| one.path.to_str().unwrap()).collect();
+        assert_eq!(paths, ["/tmp", "/", "/tmp"]);
     }
 }

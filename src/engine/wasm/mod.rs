@@ -32,7 +32,7 @@ pub use plugins::{load as load_plugin, preload_models};
 pub use program::{Ending, Program};
 pub use sections::{Kind, classify, code_size};
 pub use statistics::counters;
-pub use wasi::{Directory, World};
+pub use wasi::{Directory, World, open_directory};
 pub use wasmedge_shim_wasi::Reach;
 
 use wasmedge_sys::ffi;

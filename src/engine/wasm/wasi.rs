@@ -1,7 +1,7 @@
 //! WASI for a module: our own functions, as WasmEdge's host functions.
 
 use std::{
-    ffi::{c_char, c_void},
+    ffi::c_void,
     io,
     os::fd::{BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
@@ -173,7 +173,11 @@ fn preopen(directory: &Directory, cwd: Option<&Rc<OwnedFd>>) -> io::Result<Preop
     })
 }
 
-fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+/// Opens a directory of this process's root for a guest, whoever may list it.
+///
+/// # Errors
+/// Of open(2).
+pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(path::directory(path.as_os_str().as_encoded_bytes())?)
 }
 
@@ -215,7 +219,7 @@ unsafe fn memory(frame: *const ffi::WasmEdge_CallingFrameContext) -> Linear {
         let start =
             if length == 0 { std::ptr::null_mut() } else { ffi::WasmEdge_MemoryInstanceGetPointer(memory, 0, length) };
         if start.is_null() {
-            return Linear { start: std::ptr::NonNull::<c_char>::dangling().as_ptr().cast(), length: 0 };
+            return Linear { start: std::ptr::NonNull::dangling().as_ptr(), length: 0 };
         }
         Linear { start, length: length as usize }
     }

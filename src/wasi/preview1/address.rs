@@ -3,7 +3,10 @@
 
 use rustix::io::Errno;
 
-use crate::{memory::Guest, system::socket::Address};
+use crate::{
+    memory::Guest,
+    system::socket::{Address, LONGEST_PATH},
+};
 
 /// `address_family`.
 const INET4: u16 = 1;
@@ -12,9 +15,6 @@ const UNIX: u16 = 3;
 
 /// Length of one with its family.
 const WITH_FAMILY: u32 = 128;
-
-/// The kernel's longest path of a socket, with its final zero (`sun_path`, unix(7)).
-const LONGEST_PATH: usize = 108;
 
 fn buffer(guest: &Guest<'_>, record: u32) -> Result<(u32, u32), Errno> {
     guest.check(record, 8)?;

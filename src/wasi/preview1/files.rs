@@ -1,13 +1,13 @@
 //! `fd_…` that move bytes.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::{fs::SeekFrom, io::Errno};
 
 use super::{Outcome, layout};
 use crate::{
     Rights, Wasi,
-    memory::Guest,
+    memory::{Guest, Pieces},
     system::{
         file::{self, Position},
         listing::{Entry, Listing},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub fn fd_read(wasi: &mut Wasi, guest: &mut Guest<'_>, fd: u32, list: u32, count: u32, to: u32) -> Outcome {
-    read(wasi, guest, fd, (list, count), Position::Here, to)
+    transfer(wasi, guest, fd, (list, count), to, |file, pieces| file::read(file, pieces, Position::Here))
 }
 
 pub fn fd_pread(
@@ -27,18 +27,11 @@ pub fn fd_pread(
     offset: u64,
     to: u32,
 ) -> Outcome {
-    read(wasi, guest, fd, (list, count), Position::At(offset), to)
-}
-
-fn read(wasi: &Wasi, guest: &mut Guest<'_>, fd: u32, list: (u32, u32), position: Position, to: u32) -> Outcome {
-    let descriptor = wasi.table.get(fd)?;
-    guest.check(to, 4)?;
-    let bytes = file::read(descriptor.as_fd(), &guest.pieces(list.0, list.1)?, position)?;
-    Ok(guest.write_u32(to, bytes)?)
+    transfer(wasi, guest, fd, (list, count), to, |file, pieces| file::read(file, pieces, Position::At(offset)))
 }
 
 pub fn fd_write(wasi: &mut Wasi, guest: &mut Guest<'_>, fd: u32, list: u32, count: u32, to: u32) -> Outcome {
-    write(wasi, guest, fd, (list, count), Position::Here, to)
+    transfer(wasi, guest, fd, (list, count), to, |file, pieces| file::write(file, pieces, Position::Here))
 }
 
 pub fn fd_pwrite(
@@ -50,13 +43,21 @@ pub fn fd_pwrite(
     offset: u64,
     to: u32,
 ) -> Outcome {
-    write(wasi, guest, fd, (list, count), Position::At(offset), to)
+    transfer(wasi, guest, fd, (list, count), to, |file, pieces| file::write(file, pieces, Position::At(offset)))
 }
 
-fn write(wasi: &Wasi, guest: &mut Guest<'_>, fd: u32, list: (u32, u32), position: Position, to: u32) -> Outcome {
+/// Reads into or writes from the pieces of a list, by [`file::read`] or [`file::write`].
+fn transfer(
+    wasi: &Wasi,
+    guest: &mut Guest<'_>,
+    fd: u32,
+    list: (u32, u32),
+    to: u32,
+    by: impl FnOnce(BorrowedFd<'_>, &Pieces) -> Result<u32, Errno>,
+) -> Outcome {
     let descriptor = wasi.table.get(fd)?;
     guest.check(to, 4)?;
-    let bytes = file::write(descriptor.as_fd(), &guest.pieces(list.0, list.1)?, position)?;
+    let bytes = by(descriptor.as_fd(), &guest.pieces(list.0, list.1)?)?;
     Ok(guest.write_u32(to, bytes)?)
 }
 

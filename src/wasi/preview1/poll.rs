@@ -81,7 +81,6 @@ fn poll(
     let (mut wanted, mut subscriptions) = (Wanted::default(), Vec::new());
     // There may be no memory for it left, which is no reason to end.
     subscriptions.try_reserve_exact(count as usize).map_err(|_| Errno::NOMEM)?;
-    wanted.files.try_reserve_exact(count as usize).map_err(|_| Errno::NOMEM)?;
     for index in 0..count {
         subscriptions.push(read(wasi, guest, list, index, version, &mut wanted)?);
     }
@@ -149,6 +148,7 @@ fn read(
             let (id, time, flags) = (guest.u32(at + clock)?, guest.u64(at + clock + 8)?, guest.u16(at + clock + 24)?);
             match deadline(id, time, flags) {
                 Ok(deadline) => {
+                    wanted.deadlines.try_reserve(1).map_err(|_| Errno::NOMEM)?;
                     wanted.deadlines.push(deadline);
                     Subject::Time(wanted.deadlines.len() - 1)
                 }

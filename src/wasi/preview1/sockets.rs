@@ -2,7 +2,7 @@
 //! that of today. Where the two differ in their parameters a module imports the one that it was made for; where they do
 //! not, addresses of both are taken.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::{
     io::Errno,
@@ -238,13 +238,24 @@ pub fn sock_send_to(
     send(wasi, guest, fd, (list, count), Some(&to), bytes)
 }
 
+/// How an address is asked for: [`socket::local`] or [`socket::peer`].
+type Ask = fn(BorrowedFd<'_>) -> Result<Address, Errno>;
+
 /// With its family, as those from before 0.12 count it: 4 and 6.
-fn tell_v1(guest: &mut Guest<'_>, found: &Address, to: u32, family: u32, port: u32) -> Outcome {
+fn tell_v1(wasi: &Wasi, guest: &mut Guest<'_>, fd: u32, ask: Ask, to: u32, family: u32, port: u32) -> Outcome {
+    let found = ask(wasi.table.get(fd)?.as_fd())?;
     if matches!(found, Address::Unix(_)) {
         return Err(Errno::AFNOSUPPORT.into());
     }
-    let number = address::write(guest, to, found)?;
+    let number = address::write(guest, to, &found)?;
     guest.write_u32(family, if matches!(found, Address::V4(..)) { 4 } else { 6 })?;
+    Ok(guest.write_u32(port, number.into())?)
+}
+
+fn tell(wasi: &Wasi, guest: &mut Guest<'_>, fd: u32, ask: Ask, to: u32, port: u32) -> Outcome {
+    let found = ask(wasi.table.get(fd)?.as_fd())?;
+    address::check(guest, to, &ROOM[2..])?;
+    let number = address::write(guest, to, &found)?;
     Ok(guest.write_u32(port, number.into())?)
 }
 
@@ -256,8 +267,7 @@ pub fn sock_getlocaladdr_v1(
     family: u32,
     port: u32,
 ) -> Outcome {
-    let found = socket::local(wasi.table.get(fd)?.as_fd())?;
-    tell_v1(guest, &found, to, family, port)
+    tell_v1(wasi, guest, fd, socket::local, to, family, port)
 }
 
 pub fn sock_getpeeraddr_v1(
@@ -268,24 +278,15 @@ pub fn sock_getpeeraddr_v1(
     family: u32,
     port: u32,
 ) -> Outcome {
-    let found = socket::peer(wasi.table.get(fd)?.as_fd())?;
-    tell_v1(guest, &found, to, family, port)
-}
-
-fn tell(guest: &mut Guest<'_>, found: &Address, to: u32, port: u32) -> Outcome {
-    address::check(guest, to, &ROOM[2..])?;
-    let number = address::write(guest, to, found)?;
-    Ok(guest.write_u32(port, number.into())?)
+    tell_v1(wasi, guest, fd, socket::peer, to, family, port)
 }
 
 pub fn sock_getlocaladdr(wasi: &mut Wasi, guest: &mut Guest<'_>, fd: u32, to: u32, port: u32) -> Outcome {
-    let found = socket::local(wasi.table.get(fd)?.as_fd())?;
-    tell(guest, &found, to, port)
+    tell(wasi, guest, fd, socket::local, to, port)
 }
 
 pub fn sock_getpeeraddr(wasi: &mut Wasi, guest: &mut Guest<'_>, fd: u32, to: u32, port: u32) -> Outcome {
-    let found = socket::peer(wasi.table.get(fd)?.as_fd())?;
-    tell(guest, &found, to, port)
+    tell(wasi, guest, fd, socket::peer, to, port)
 }
 
 /// `sock_opt_so`, in its order.

@@ -14,9 +14,10 @@ use rustix::{
 use super::file;
 use crate::memory::Pieces;
 
-/// Bytes of a family, and of the longest path, in an address of AF_UNIX (unix(7)).
+/// Bytes of the family in an address of AF_UNIX (unix(7)).
 const FAMILY: usize = 2;
-const LONGEST_PATH: usize = 108;
+/// The longest path there (`sun_path`), in bytes. It may have no zero at its end.
+pub const LONGEST_PATH: usize = 108;
 
 /// Where a socket is, or is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
