@@ -56,6 +56,7 @@ test: ## All tests, from nothing, half of them in a node of their own; the first
 	if [ $$code = 0 ] && [ $$unit -gt 0 ] && [ $$e2e -gt 0 ]; then
 	    echo "make test: $$unit unit and $$e2e end-to-end tests passed"
 	else
+	    test/failures $(logs)/unit.log $(logs)/e2e.log
 	    echo "make test: FAILED: unit tests: $$unit passed, $$unit_failed failed; end-to-end tests:" \
 	        "$$e2e passed, $$e2e_failed failed; logs: $(logs)/unit.log $(logs)/e2e.log"
 	    exit 1

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU32, atomic::Ordering},
 };
 
-use crate::{Kind, cri, ctr, docker, engine, leaks::Snapshot, node, process::Process, shim};
+use crate::{Kind, cri, ctr, docker, engine, leaks::Snapshot, node, process::Process, shim, until};
 
 /// Tests count what is in the node, so there is one at a time; inside: the services that were warmed up.
 static NODE: Mutex<Vec<i32>> = Mutex::new(Vec::new());
@@ -41,6 +41,9 @@ impl Scene {
             warm_up();
             *warmed = service_pids();
         }
+        // A shim of the test before, which is on its way out for seconds where its events cannot be delivered, is not
+        // this one's.
+        until("the end of all shims", || engine::shims().is_empty().then_some(()));
         let before = Snapshot::settled();
         let directory = Some(tempfile::Builder::new().prefix("e2e-").tempdir_in("/tmp").expect("a directory in /tmp"));
         Self { before, directory, removals: RefCell::default(), warmed }
