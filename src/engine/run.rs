@@ -40,7 +40,7 @@ pub fn command(mut parser: Parser) -> Result<ExitCode> {
     let invocation = Invocation { function, args };
     let program = Program::load(&bytes, &invocation, &Limits::default(), Features::default())
         .map_err(|cause| anyhow!("{path}: {cause}"))?;
-    match program.run(&world, |_| {}) {
+    match program.run(&world, None, |_| {}) {
         Ending::Returned(results) => {
             results.iter().for_each(|result| println!("{result}"));
             Ok(ExitCode::SUCCESS)

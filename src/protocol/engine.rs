@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Proposals;
+use crate::{Proposals, Signals};
 
 /// What a runtime's containers have of WasmEdge's abilities. A container may ask for less, and for more only of what
 /// is said to be optional here.
@@ -22,6 +22,10 @@ pub struct Engine {
     pub proposals: Proposals,
     /// Those that a container may turn on.
     pub optional_proposals: Proposals,
+    /// The signals that programs read, instead of being ended by them.
+    pub signals: Signals,
+    /// Whether programs may listen on a port together (`SO_REUSEPORT`, socket(7)).
+    pub reuse_port: bool,
     /// A directory of the container for core dumps.
     pub core_dump: Option<PathBuf>,
     /// Most memory that a core dump has, in MiB.
@@ -37,6 +41,8 @@ impl Default for Engine {
             statistics: false,
             proposals: Proposals::default(),
             optional_proposals: Proposals::NONE,
+            signals: Signals::default(),
+            reuse_port: false,
             core_dump: None,
             core_dump_mib: 64,
         }

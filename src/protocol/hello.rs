@@ -10,10 +10,10 @@ use crate::{Error, FromHost, Result};
 ///
 /// Neighbours talk to each other as long as messages are only added: variants at the end of an enumeration, sent to peers
 /// of the version that brought them. What changes a message that exists raises [`OLDEST_PROTOCOL_VERSION`], too.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// Oldest version of the messages that this program speaks.
-pub const OLDEST_PROTOCOL_VERSION: u32 = 5;
+pub const OLDEST_PROTOCOL_VERSION: u32 = 6;
 
 /// First message in each direction. All versions can read it: fields are only added, at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

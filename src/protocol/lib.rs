@@ -19,6 +19,7 @@ mod pidfd;
 mod plugins;
 mod proposals;
 mod secret;
+mod signals;
 
 pub use aot::{Aot, AotPolicy, Optimization};
 pub use channel::{Channel, MAX_MESSAGE, Received};
@@ -36,3 +37,4 @@ pub use pidfd::{Pidfd, exit_code};
 pub use plugins::Plugins;
 pub use proposals::{Proposal, Proposals, UnknownProposal};
 pub use secret::{Secret, wipe};
+pub use signals::{Signals, UnknownSignal};

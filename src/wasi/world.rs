@@ -11,6 +11,8 @@ pub struct Wasi {
     pub env: Vec<Vec<u8>>,
     /// What it has open.
     pub table: Table,
+    /// Whether sockets share their ports with others that do: each is bound with `SO_REUSEPORT` (socket(7)).
+    pub reuse_port: bool,
     /// Whether no directory was open that leads to all of the container: then no path of a socket does either.
     pub(crate) walled: bool,
 }
@@ -23,6 +25,6 @@ impl Wasi {
             walled &= descriptor.preopen.is_none() || descriptor.reach != Reach::Container;
             table.insert(descriptor);
         }
-        Self { args, env, table, walled }
+        Self { args, env, table, reuse_port: false, walled }
     }
 }

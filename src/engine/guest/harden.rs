@@ -11,14 +11,15 @@
 //! make a container that is not started end; and the filters, which forbid the system calls of all the others: that of the
 //! container, then ours, with which no more code can be mapped, and which the other one lets be loaded.
 
-use std::io;
+use std::{io, os::fd::OwnedFd};
 
 use caps::{CapSet, Capability, CapsHashSet};
 use oci_spec::runtime::LinuxSeccomp;
+use wasmedge_shim_protocol::Signals;
 
 use super::{
     apparmor::{self, When},
-    descriptors, profile, seccomp, signals,
+    descriptors, profile, readable_signals, seccomp, signals,
 };
 
 /// Capabilities that a WASI guest can make use of: it has files and sockets and nothing else. File access as root to
@@ -38,6 +39,8 @@ pub struct Hardening<'a> {
     /// Whether programs of the node's are run in this process's place before the module: they have the capabilities of the
     /// spec, and are executed, so most of the first step waits for them.
     pub hooks: bool,
+    /// The signals that the module reads.
+    pub signals: Signals,
     /// The container's seccomp profile, amended for a module.
     pub profile: Option<&'a LinuxSeccomp>,
 }
@@ -59,20 +62,22 @@ pub fn before_module(hardening: &Hardening<'_>) -> Result<(), String> {
     seccomp::install_for_loading(hardening.plugins)
 }
 
-/// Makes this process fit to run the module that it has read.
+/// Makes this process fit to run the module that it has read; the file in which its signals are, if it reads some.
 ///
 /// # Errors
 /// Names the step. The caller must not run the module then.
-pub fn before_run(hardening: &Hardening<'_>) -> Result<(), String> {
+pub fn before_run(hardening: &Hardening<'_>) -> Result<Option<OwnedFd>, String> {
     descriptors::close_all_but(&[]).map_err(|error| format!("closing inherited descriptors: {error}"))?;
     // SAFETY: the process has a single thread.
     unsafe { libc::clearenv() };
-    signals::end_on_request().map_err(|error| format!("signal handlers: {error}"))?;
+    signals::end_on_request(hardening.signals).map_err(|error| format!("signal handlers: {error}"))?;
+    let signals = readable_signals::open(hardening.signals).map_err(|error| format!("signals to read: {error}"))?;
     if hardening.hooks {
         lose_privileges()?;
     }
     hardening.profile.map_or(Ok(()), profile::load)?;
-    if hardening.plugins { seccomp::install_with_threads() } else { seccomp::install() }
+    if hardening.plugins { seccomp::install_with_threads() } else { seccomp::install() }?;
+    Ok(signals)
 }
 
 fn lose_privileges() -> Result<(), String> {

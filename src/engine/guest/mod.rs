@@ -20,6 +20,7 @@ mod overflow;
 mod pages;
 mod preopens;
 mod profile;
+mod readable_signals;
 mod ready;
 pub mod report;
 mod seccomp;

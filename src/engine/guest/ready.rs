@@ -12,14 +12,14 @@ use super::{
     console, core_dump,
     entrypoint::{Entrypoint, resolve},
     harden::{self, Hardening},
-    memory, native, overflow, pages,
+    memory, native, overflow, pages, readable_signals,
     settings::Settings,
     signals::{self, TRAP_EXIT_CODE},
     statistics, timer, title, world,
 };
 use crate::{
     files,
-    wasm::{CoreDump, Ending, Invocation, Limits, Program, World},
+    wasm::{CoreDump, Ending, Handed, Invocation, Limits, Program, World},
 };
 
 /// What was decided about the sandbox before it was built.
@@ -103,7 +103,7 @@ impl Sandbox {
                 let invocation = Invocation { function, args: args[1..].to_vec() };
                 let failed = |cause| format!("exec: {:?}: {cause}", args[0]);
                 let program = self.load(&path, &invocation).map_err(failed)?;
-                let world = world::world(process, &args, self.settings.preopens.as_deref()).map_err(failed)?;
+                let world = world::world(process, &args, &self.settings).map_err(failed)?;
                 Ok(Ready::Wasm { program: Box::new(program), world })
             }
             Entrypoint::Linux { args, .. } if self.for_module => {
@@ -123,6 +123,7 @@ impl Sandbox {
             proc: self.proc,
             plugins: !self.settings.plugins.names.is_empty(),
             hooks: self.hooks,
+            signals: self.settings.signals,
             profile: self.seccomp.as_ref(),
         }
     }
@@ -173,10 +174,10 @@ impl Sandbox {
         let name = world.args.first().map_or("the module", String::as_str);
         // A program that its time limit ends has run for no less than that, as far as it is told.
         let limited = self.settings.time_limit_millis.map(|_| statistics::now());
-        if let Err(cause) = self.confine(name) {
+        let handed = self.confine(name).unwrap_or_else(|cause| {
             eprintln!("wasmedge: the module was not run, its sandbox is incomplete: {cause}");
-            exit_now(TRAP_EXIT_CODE);
-        }
+            exit_now(TRAP_EXIT_CODE)
+        });
         // What building the sandbox and loading the module took is free now, and would stay this process's for ever.
         // SAFETY: only touches free memory of the allocator.
         unsafe { libc::malloc_trim(0) };
@@ -191,7 +192,7 @@ impl Sandbox {
         let post_mortem = |dump: &CoreDump<'_>| {
             dumped = self.settings.core_dumps.as_ref().map(|to| core_dump::save(dump, to));
         };
-        let code = match program.run(world, post_mortem) {
+        let code = match program.run(world, handed, post_mortem) {
             Ending::Returned(results) => {
                 // A reader that is gone does not want them.
                 let _ = results.iter().try_for_each(|result| writeln!(io::stdout(), "{result}"));
@@ -211,18 +212,18 @@ impl Sandbox {
         exit_now(code)
     }
 
-    /// The timer comes first: the filter lets nobody set one.
-    fn confine(&self, program: &str) -> Result<(), String> {
+    /// The timer comes first: the filter lets nobody set one. What is handed to the module, if anything.
+    fn confine(&self, program: &str) -> Result<Option<Handed>, String> {
         if let Some(millis) = self.settings.time_limit_millis {
             timer::end_after(millis, program).map_err(|error| format!("time limit: {error}"))?;
         }
-        harden::before_run(&self.hardening())?;
+        let signals = harden::before_run(&self.hardening())?;
         let plugins = &self.settings.plugins;
         for (name, value) in plugins.env.iter().filter(|_| !plugins.names.is_empty()) {
             // SAFETY: the process has one thread. Hardening has removed it with the engine's own.
             unsafe { std::env::set_var(name, value) };
         }
-        Ok(())
+        Ok(signals.map(|file| Handed { variable: readable_signals::VARIABLE, file }))
     }
 }
 

@@ -146,13 +146,14 @@ const IOCTLS: [u64; 4] = [libc::FIONREAD, libc::FIONBIO, libc::TCGETS, libc::TIO
 const FAMILIES: [libc::c_int; 4] = [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX, libc::AF_NETLINK];
 
 /// What a process needs that reads a module, beyond what the module needs: memory for code and for bounds, the timer of its
-/// limit, the steps of the final hardening.
+/// limit, the file in which its signals are, the steps of the final hardening.
 const WHILE_LOADING: &[libc::c_long] = &[
     libc::SYS_mmap,
     libc::SYS_mprotect,
     libc::SYS_prlimit64,
     libc::SYS_setrlimit,
     libc::SYS_setitimer,
+    libc::SYS_signalfd4,
     libc::SYS_prctl,
     libc::SYS_seccomp,
     libc::SYS_close_range,

@@ -1,7 +1,7 @@
 //! What the programs of one container have of WasmEdge's abilities, once its options and annotations are read.
 
 use serde::{Deserialize, Serialize};
-use wasmedge_shim_protocol::{Plugins, Proposals};
+use wasmedge_shim_protocol::{Plugins, Proposals, Signals};
 
 use super::{CoreDumps, Preopen};
 use crate::wasm::{Features, Limits};
@@ -22,6 +22,10 @@ pub struct Settings {
     pub proposals: Proposals,
     /// The directories that are open; `None` for the usual ones.
     pub preopens: Option<Vec<Preopen>>,
+    /// The signals that it reads, instead of being ended by them.
+    pub signals: Signals,
+    /// Whether its sockets share their ports (`SO_REUSEPORT`).
+    pub reuse_port: bool,
     /// Where core dumps go; `None` for no dumps.
     pub core_dumps: Option<CoreDumps>,
     /// The plugins that are loaded.

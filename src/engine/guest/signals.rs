@@ -1,11 +1,12 @@
 //! Signals of a module: it is PID 1 of its pid namespace and has no handlers of its own, so the kernel would ignore
 //! every signal but SIGKILL (pid_namespaces(7)).
 
-use std::sync::OnceLock;
+use std::{io, sync::OnceLock};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use wasmedge_shim_protocol::Signals;
 
-use super::statistics;
+use super::{readable_signals, statistics};
 
 /// Exit code of a guest that trapped: what the shell shows for a process that aborted (128 + SIGABRT).
 pub const TRAP_EXIT_CODE: i32 = 134;
@@ -59,8 +60,11 @@ pub fn end_on_abort(program: &str) -> nix::Result<()> {
 
 /// Makes the signals that ask to end do so at once, with exit code 128 + n; undoes what the engine set up for itself.
 /// A write to a closed pipe is an error to the guest (`EPIPE`), not its death, as in every WASI runtime.
-pub fn end_on_request() -> nix::Result<()> {
-    unblock_all()?;
+///
+/// Those that the guest reads stay pending instead. They are blocked before there are handlers, so that none comes through
+/// in between.
+pub fn end_on_request(read: Signals) -> io::Result<()> {
+    readable_signals::block_only(read)?;
     let action = SigAction::new(SigHandler::Handler(end), SaFlags::empty(), SigSet::empty());
     for signal in ENDING {
         // SAFETY: the handler only calls _exit.

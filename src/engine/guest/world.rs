@@ -4,25 +4,26 @@ use std::path::Path;
 
 use oci_spec::runtime::Process;
 
-use super::preopens::{self, Preopen};
+use super::{preopens, settings::Settings};
 use crate::wasm::{Directory, Reach, World};
 
-/// The world of a module in the container that this process is in. `preopens` are those that the container asks for.
+/// The world of a module in the container that this process is in, with the `settings` of that container.
 ///
 /// # Errors
-/// One of those cannot be opened.
-pub fn world(process: &Process, args: &[String], preopens: Option<&[Preopen]>) -> Result<World, String> {
+/// A directory that they name cannot be opened.
+pub fn world(process: &Process, args: &[String], settings: &Settings) -> Result<World, String> {
     let mut env = process.env().clone().unwrap_or_default();
     let cwd = process.cwd();
     if cwd != Path::new("/") && !env.iter().any(|entry| entry.starts_with("PWD=")) {
         env.push(format!("PWD={}", cwd.display()));
     }
     let usual = usual(cwd);
-    let directories = match preopens {
+    let directories = match &settings.preopens {
         Some(asked) => preopens::directories(asked, &usual)?,
         None => usual,
     };
-    Ok(World { args: args.to_vec(), env, directories: preopens::in_order(directories) })
+    let directories = preopens::in_order(directories);
+    Ok(World { args: args.to_vec(), env, directories, reuse_port: settings.reuse_port })
 }
 
 /// The directories that a guest finds open.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Result, anyhow, bail};
-use wasmedge_shim_protocol::{Engine, Plugins, Proposals, SandboxOptions};
+use wasmedge_shim_protocol::{Engine, Plugins, Proposals, SandboxOptions, Signals};
 
 use super::native_code;
 use crate::guest::{CoreDumps, Preopen, Settings};
@@ -20,11 +20,13 @@ const MEMORY_PAGES: &str = "io.wasmedge.memory-pages";
 const STATISTICS: &str = "io.wasmedge.statistics";
 const PROPOSALS: &str = "io.wasmedge.proposals";
 const PREOPENS: &str = "io.wasmedge.preopens";
+const SIGNALS: &str = "io.wasmedge.signals";
+const REUSE_PORT: &str = "io.wasmedge.reuse-port";
 const CORE_DUMP: &str = "io.wasmedge.core-dump";
 const PLUGINS: &str = "io.wasmedge.plugins";
 
 /// What there is.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 12] = [
     native_code::POLICY,
     native_code::LEVEL,
     GAS_LIMIT,
@@ -33,6 +35,8 @@ const KNOWN: [&str; 10] = [
     STATISTICS,
     PROPOSALS,
     PREOPENS,
+    SIGNALS,
+    REUSE_PORT,
     CORE_DUMP,
     PLUGINS,
 ];
@@ -57,6 +61,8 @@ pub fn wanted(options: &SandboxOptions, annotations: Option<&HashMap<String, Str
         statistics: boolean(annotations, STATISTICS)?.unwrap_or(options.statistics),
         proposals: proposals(annotations, options)?,
         preopens: annotations.get(PREOPENS).map(|text| preopens(text)).transpose()?,
+        signals: signals(annotations)?.unwrap_or(options.signals),
+        reuse_port: boolean(annotations, REUSE_PORT)?.unwrap_or(options.reuse_port),
         core_dumps: core_dumps(annotations, options)?,
         plugins: chosen(annotations, plugins)?,
     })
@@ -81,6 +87,14 @@ fn lowered(annotations: &HashMap<String, String>, name: &str, limit: Option<u64>
 fn boolean(annotations: &HashMap<String, String>, name: &str) -> Result<Option<bool>> {
     let Some(text) = annotations.get(name) else { return Ok(None) };
     text.parse().map(Some).map_err(|_| anyhow!("annotation {name}: true or false is expected, not {text:?}"))
+}
+
+/// A container's programs may read what signals they like: who sends them has SIGKILL.
+fn signals(annotations: &HashMap<String, String>) -> Result<Option<Signals>> {
+    let Some(text) = annotations.get(SIGNALS) else { return Ok(None) };
+    let list = if text == "none" { "" } else { text };
+    let expected = Signals::NAMES;
+    list.parse().map(Some).map_err(|_| anyhow!("annotation {SIGNALS}: none or {expected} is expected, not {text:?}"))
 }
 
 fn proposals(annotations: &HashMap<String, String>, options: &Engine) -> Result<Proposals> {
@@ -189,6 +203,20 @@ mod tests {
         assert!(asked(&Engine::default(), STATISTICS, "true").unwrap().statistics);
         assert!(!asked(&Engine { statistics: true, ..Engine::default() }, STATISTICS, "false").unwrap().statistics);
         assert!(asked(&Engine::default(), STATISTICS, "yes").unwrap_err().contains("true or false is expected"));
+    }
+
+    #[test]
+    fn signals_and_shared_ports_are_the_container_s_own_affair() {
+        let options = Engine { signals: "TERM".parse().unwrap(), reuse_port: true, ..Engine::default() };
+        let numbers =
+            |text| asked(&options, SIGNALS, text).map(|settings| settings.signals.numbers().collect::<Vec<_>>());
+        assert_eq!(numbers("INT, SIGHUP").unwrap(), [libc::SIGHUP, libc::SIGINT]);
+        assert!(numbers("none").unwrap().is_empty());
+        assert!(numbers("SIGKILL").unwrap_err().contains("io.wasmedge.signals: none or a list of signals"));
+        let settings = wanted(&with(&options), None).unwrap();
+        assert_eq!((settings.signals, settings.reuse_port), (options.signals, true));
+        assert!(!asked(&options, REUSE_PORT, "false").unwrap().reuse_port);
+        assert!(asked(&options, REUSE_PORT, "1").unwrap_err().contains("true or false is expected"));
     }
 
     #[test]

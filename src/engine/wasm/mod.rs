@@ -32,7 +32,7 @@ pub use plugins::{load as load_plugin, preload_models};
 pub use program::{Ending, Program};
 pub use sections::{Kind, classify, code_size};
 pub use statistics::counters;
-pub use wasi::{Directory, World, open_directory};
+pub use wasi::{Directory, Handed, World, open_directory};
 pub use wasmedge_shim_wasi::Reach;
 
 use wasmedge_sys::ffi;
@@ -45,7 +45,7 @@ pub fn warm_up() {
         b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
     let warmed =
         Program::load(HELLO, &Invocation::default(), &Limits::default(), Features::default()).and_then(|program| {
-            match program.run(&World::default(), |_| {}) {
+            match program.run(&World::default(), None, |_| {}) {
                 Ending::Returned(_) => Ok(()),
                 other => Err(format!("{other:?}")),
             }

@@ -15,7 +15,7 @@ use super::{
     plugins::PluginModule,
     sections::initial_memory,
     statistics,
-    wasi::{self, Import, Wasi, World},
+    wasi::{self, Handed, Import, Wasi, World},
 };
 
 /// How a run ended.
@@ -142,10 +142,10 @@ impl Program {
         Ok(())
     }
 
-    /// Runs the entry function to its end. After a trap `post_mortem` is given what is left.
-    pub fn run(self, world: &World, post_mortem: impl FnOnce(&CoreDump<'_>)) -> Ending {
+    /// Runs the entry function to its end, with what else is `handed` to the guest. After a trap `post_mortem` is given what is left.
+    pub fn run(self, world: &World, handed: Option<Handed>, post_mortem: impl FnOnce(&CoreDump<'_>)) -> Ending {
         diagnostics::clear();
-        let wasi = match Wasi::new(world, &self.imports) {
+        let wasi = match Wasi::new(world, handed, &self.imports) {
             Ok(wasi) => wasi,
             Err(cause) => return Ending::Trapped(cause),
         };

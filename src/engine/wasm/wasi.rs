@@ -26,6 +26,17 @@ pub struct World {
     pub env: Vec<String>,
     /// Directories that are open, in their order.
     pub directories: Vec<Directory>,
+    /// Whether its sockets share their ports (`SO_REUSEPORT`, socket(7)).
+    pub reuse_port: bool,
+}
+
+/// A file that the guest finds open behind its directories.
+#[derive(Debug)]
+pub struct Handed {
+    /// The variable of its environment that tells the descriptor's number.
+    pub variable: &'static str,
+    /// The file.
+    pub file: OwnedFd,
 }
 
 /// A directory that the guest finds open.
@@ -74,12 +85,12 @@ struct Binding {
 }
 
 impl Wasi {
-    /// Of this world, with the functions that a module imports.
+    /// Of this world and what else is handed to the guest, with the functions that a module imports.
     ///
     /// # Errors
     /// Names a directory that cannot be opened, with the cause.
-    pub fn new(world: &World, imports: &[Import]) -> Result<Self, String> {
-        let shared = Box::into_raw(Box::new(Shared { state: state(world)?, exit_code: 0 }));
+    pub fn new(world: &World, handed: Option<Handed>, imports: &[Import]) -> Result<Self, String> {
+        let shared = Box::into_raw(Box::new(Shared { state: state(world, handed)?, exit_code: 0 }));
         let mut wasi = Self { instances: Vec::new(), bindings: Vec::new(), shared };
         MODULES.into_iter().for_each(|module| wasi.add(module, imports));
         Ok(wasi)
@@ -129,8 +140,8 @@ impl Drop for Wasi {
 }
 
 /// The standard streams are copies: a guest that closes its own leaves the engine's, on which the engine tells how it ended.
-fn state(world: &World) -> Result<State, String> {
-    let bytes = |strings: &[String]| strings.iter().map(|string| until_zero(string)).collect();
+fn state(world: &World, handed: Option<Handed>) -> Result<State, String> {
+    let bytes = |strings: &[String]| strings.iter().map(|string| until_zero(string)).collect::<Vec<_>>();
     let mut open = Vec::new();
     for (number, name) in ["standard input", "standard output", "standard error"].into_iter().enumerate() {
         // SAFETY: the process keeps its three until it ends.
@@ -153,7 +164,17 @@ fn state(world: &World) -> Result<State, String> {
             }
         }
     }
-    Ok(State::new(bytes(&world.args), bytes(&world.env), open))
+    let mut env = bytes(&world.env);
+    if let Some(Handed { variable, file }) = handed {
+        let name = format!("{variable}=");
+        // One of this name is the image's, and would be taken for ours.
+        env.retain(|entry| !entry.starts_with(name.as_bytes()));
+        env.push(format!("{name}{}", open.len()).into_bytes());
+        open.push(Descriptor::new(file).map_err(|error| format!("{variable}: {error}"))?);
+    }
+    let mut state = State::new(bytes(&world.args), env, open);
+    state.reuse_port = world.reuse_port;
+    Ok(state)
 }
 
 /// `cwd` is the working directory, where it is not the root.

@@ -2,7 +2,7 @@
 //! with it, and its value.
 
 use toml::Value;
-use wasmedge_shim_protocol::{Aot, AotPolicy, Engine, Optimization, Plugins, Proposals, Secret};
+use wasmedge_shim_protocol::{Aot, AotPolicy, Engine, Optimization, Plugins, Proposals, Secret, Signals};
 
 use super::{
     OptionsError,
@@ -47,6 +47,8 @@ pub fn engine(engine: &mut Engine, key: &str, name: &str, value: &Value) -> Resu
             engine.optional_proposals = engine.optional_proposals.with(word.parse().ok()?);
             Some(())
         })?,
+        "signals" => words(name, Signals::NAMES, value, |word| engine.signals.add(word).ok())?,
+        "reuse_port" => engine.reuse_port = boolean(name, value)?,
         "core_dump" => engine.core_dump = Some(absolute(name, value)?),
         "core_dump_mib" => engine.core_dump_mib = number(name, value)?,
         _ => return Ok(Unknown),

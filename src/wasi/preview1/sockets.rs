@@ -64,7 +64,7 @@ fn address_at(wasi: &Wasi, guest: &Guest<'_>, record: u32, port: u32) -> Result<
 
 pub fn sock_bind(wasi: &mut Wasi, guest: &mut Guest<'_>, fd: u32, to: u32, port: u32) -> Outcome {
     let socket = wasi.table.get(fd)?;
-    Ok(socket::bind(socket.as_fd(), &address_at(wasi, guest, to, port)?)?)
+    Ok(socket::bind(socket.as_fd(), &address_at(wasi, guest, to, port)?, wasi.reuse_port)?)
 }
 
 pub fn sock_connect(wasi: &mut Wasi, guest: &mut Guest<'_>, fd: u32, to: u32, port: u32) -> Outcome {

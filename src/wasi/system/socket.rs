@@ -81,11 +81,14 @@ pub fn open(family: AddressFamily, kind: SocketType) -> Result<OwnedFd, Errno> {
     rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)
 }
 
-/// Gives a socket an address.
+/// Gives a socket an address; with `shared`, a port that others of the same user have who share it.
 ///
 /// # Errors
 /// Of bind(2).
-pub fn bind(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Errno> {
+pub fn bind(socket: BorrowedFd<'_>, address: &Address, shared: bool) -> Result<(), Errno> {
+    if shared && !matches!(address, Address::Unix(_)) {
+        sockopt::set_socket_reuseport(socket, true)?;
+    }
     rustix::net::bind(socket, &address.to_kernel()?)
 }
 

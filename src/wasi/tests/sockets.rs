@@ -14,8 +14,8 @@ use std::{
 };
 
 use program::{
-    AFNOSUPPORT, AGAIN, BADF, CONNREFUSED, DESTADDRREQ, FAULT, INPROGRESS, INVAL, ISCONN, NOPROTOOPT, NOTCONN, NOTSOCK,
-    PIPE, Program, ROOT, SUCCESS,
+    ADDRINUSE, AFNOSUPPORT, AGAIN, BADF, CONNREFUSED, DESTADDRREQ, FAULT, INPROGRESS, INVAL, ISCONN, NOPROTOOPT,
+    NOTCONN, NOTSOCK, PIPE, Program, ROOT, SUCCESS,
 };
 
 const V4: u64 = 1;
@@ -476,4 +476,52 @@ fn a_message_whose_sender_does_not_fit_is_received() {
     let (from, port, list) = (address(&mut program, &[0; 4]), program.room(4), program.pieces(&[(at, 8)]));
     assert_eq!(program.call("sock_recv_from", &[fd, list, 1, from, 0, port, bytes, out]), SUCCESS);
     assert_eq!((program.u32(bytes), program.bytes(at, 5)), (5, &b"hello"[..]));
+}
+
+#[test]
+fn programs_share_a_port_if_they_are_told_to_and_each_accepts() {
+    for (family, host) in [(V4, &LOOPBACK[..]), (V6, &LOOPBACK6[..])] {
+        let mut first = Program::new();
+        first.wasi.reuse_port = true;
+        let fd = open(&mut first, family, STREAM);
+        let record = address(&mut first, host);
+        let port = listen(&mut first, fd, record);
+        let bind = |program: &mut Program| {
+            let fd = open(program, family, STREAM);
+            let record = address(program, host);
+            (fd, program.call("sock_bind", &[fd, record, port.into()]))
+        };
+        assert_eq!(bind(&mut Program::new()).1, ADDRINUSE);
+        let mut second = Program::new();
+        second.wasi.reuse_port = true;
+        let (other, bound) = bind(&mut second);
+        assert_eq!(bound, SUCCESS);
+        assert_eq!(second.call("sock_listen", &[other, 64]), SUCCESS);
+        let host = if family == V4 { "127.0.0.1" } else { "::1" };
+        let (nonblock, mut accepted) = (4, [0; 2]);
+        let mut listening = [(first, fd), (second, other)];
+        for (program, fd) in &mut listening {
+            assert_eq!(program.call("fd_fdstat_set_flags", &[*fd, nonblock]), SUCCESS);
+        }
+        // Which one the kernel chooses depends on the client's port.
+        for _ in 0..200 {
+            let _client = TcpStream::connect((host, port)).unwrap();
+            for ((program, fd), accepted) in listening.iter_mut().zip(&mut accepted) {
+                let to = program.room(4);
+                *accepted += u32::from(program.call("sock_accept", &[*fd, to]) == SUCCESS);
+            }
+        }
+        assert_eq!(accepted.iter().sum::<u32>(), 200);
+        assert!(!accepted.contains(&0), "{accepted:?}");
+    }
+}
+
+#[test]
+fn a_socket_with_a_path_has_no_port_to_share() {
+    let mut program = Program::new();
+    program.wasi.reuse_port = true;
+    let fd = open(&mut program, UNIX, STREAM);
+    let path = program.directory.path().join("socket").into_os_string().into_encoded_bytes();
+    let record = with_family(&mut program, UNIX as u8, &path);
+    assert_eq!(program.call("sock_bind", &[fd, record, 0]), SUCCESS);
 }

@@ -98,6 +98,15 @@ impl Pod {
         if started.code == 0 { Ok(Container { id }) } else { Err(started) }
     }
 
+    /// The pod's address.
+    #[track_caller]
+    pub fn address(&self) -> String {
+        let text = crictl(["inspectp", &self.id]).run().stdout;
+        let inspected: Value = serde_json::from_str(&text).expect("crictl inspectp prints JSON");
+        let address = inspected["status"]["network"]["ip"].as_str();
+        address.unwrap_or_else(|| panic!("pod {} has no address", self.id)).to_owned()
+    }
+
     /// `crictl stopp`.
     #[track_caller]
     pub fn stop(&self) {

@@ -31,10 +31,8 @@ fn the_containers_of_a_pod_share_their_network() {
     let get = pod.container(Kind::Linux, &["wget", "-qO-", "http://127.0.0.1:8080/"]);
     assert_eq!(get.wait(), 0);
     get.logs().prints("hello from wasm http\n");
-    let inspected = crictl(["inspectp", &pod.id]).run();
-    let pod: Value = serde_json::from_str(&inspected.stdout).unwrap();
-    let address = pod["status"]["network"]["ip"].as_str().unwrap();
-    let curl = e2e::command("curl").args(["-s", "--max-time", "10", &format!("http://{address}:8080/")]).run();
+    let url = format!("http://{}:8080/", pod.address());
+    let curl = e2e::command("curl").args(["-s", "--max-time", "10", &url]).run();
     curl.prints("hello from wasm http\n");
 }
 

@@ -3,9 +3,11 @@
 mod core_dumps;
 mod limits;
 mod plugins;
+mod ports;
 mod preopens;
 mod proposals;
 mod reactors;
+mod signals;
 mod statistics;
 mod wasi;
 

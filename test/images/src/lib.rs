@@ -42,8 +42,8 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 pub fn all(root: Option<&Path>) -> Result<Vec<(&'static str, Image)>> {
     let work = work_folder()?;
     native::plugin(&work, &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/wasmedge/include"))?;
-    let workloads = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workloads");
-    let modules = modules::build(&workloads, &work.join("workloads"))?;
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let modules = modules::build(&here.join("../workloads"), &here.join("../../examples"), &work.join("workloads"))?;
 
     let hello = &modules["hello"];
     let mut hello_at_root = Layer::default();

@@ -12,14 +12,21 @@ use crate::cargo;
 /// Modules by name, without `.wasm`.
 pub type Modules = BTreeMap<String, Vec<u8>>;
 
-/// Compiles and assembles what is in `workloads`, with cargo's files in `target`. Quick when nothing has changed.
-pub fn build(workloads: &Path, target: &Path) -> Result<Modules> {
+/// Examples that tests run.
+const EXAMPLES: [&str; 1] = ["graceful"];
+
+/// Compiles and assembles what is in `workloads`, and compiles the programs in `examples`, with cargo's files in `target`.
+/// Quick when nothing has changed.
+pub fn build(workloads: &Path, examples: &Path, target: &Path) -> Result<Modules> {
     cargo::build(workloads, target, cargo::WASM, "")?;
     let mut modules = Modules::new();
     for name in names(&workloads.join("src/bin"), ".rs")? {
-        let path = target.join(cargo::WASM).join("release").join(format!("{name}.wasm"));
-        let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        let bytes = compiled(target, &name)?;
         modules.insert(name, bytes);
+    }
+    for name in EXAMPLES {
+        cargo::build(&examples.join(name), target, cargo::WASM, "")?;
+        modules.insert(name.into(), compiled(target, name)?);
     }
     let wat = workloads.join("wat");
     for name in names(&wat, ".wat")? {
@@ -28,6 +35,11 @@ pub fn build(workloads: &Path, target: &Path) -> Result<Modules> {
     }
     add_broken(&mut modules);
     Ok(modules)
+}
+
+fn compiled(target: &Path, name: &str) -> Result<Vec<u8>> {
+    let path = target.join(cargo::WASM).join("release").join(format!("{name}.wasm"));
+    fs::read(&path).with_context(|| format!("reading {}", path.display()))
 }
 
 /// Files that no engine can load: nothing at all, no Wasm, and a module that ends in the middle.

@@ -16,6 +16,7 @@ use wasmedge_shim_wasi::{
 
 pub const SUCCESS: u16 = 0;
 pub const ACCES: u16 = 2;
+pub const ADDRINUSE: u16 = 3;
 pub const AFNOSUPPORT: u16 = 5;
 pub const AGAIN: u16 = 6;
 pub const BADF: u16 = 8;
