@@ -19,7 +19,7 @@ const MOST_LINKS: usize = 40;
 /// The number of the descriptor that a path leads to by way of `/proc/self/fd`, if it does. To be asked when the path
 /// itself was not found.
 pub fn behind(place: Place<'_>, path: &[u8]) -> Option<u32> {
-    if place.reach != Reach::Container {
+    if place.reach != Reach::Container || !place.meets_links(path) {
         return None;
     }
     let mut walk = Walk { here: None, left: VecDeque::new(), links: 0 };
