@@ -1,5 +1,5 @@
-//! Compute kernels: how long a module takes, interpreted and as native code, to what the same source takes as a Linux
-//! program.
+//! Compute kernels, and what programs do with files: how long a module takes, interpreted and as native code, to what the
+//! same source takes as a Linux program.
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,14 @@ const TELLING: f64 = 1e7;
 /// The levels of native code that are compared, with the names of the tables.
 const LEVELS: [&str; 2] = ["O0", "O2"];
 
+/// A program of bench/workloads that does one thing many times over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    Kernels,
+    /// What it waits for is the kernel, so it is run in the fastest way only.
+    Files,
+}
+
 /// A way to run the kernels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Variant {
@@ -41,15 +49,19 @@ pub struct Kernel {
 }
 
 /// The ways of each subject.
-fn variants(subjects: impl Iterator<Item = Subject>) -> Vec<Variant> {
+fn variants(subjects: impl Iterator<Item = Subject>, program: Program) -> Vec<Variant> {
+    let (linux, module) = match program {
+        Program::Kernels => ("/kernels", "/kernels.wasm"),
+        Program::Files => ("/files", "/files.wasm"),
+    };
     let mut variants = Vec::new();
     for subject in subjects {
         let mut add = |subject: Subject, name: &str| variants.push(Variant { subject, name: name.to_owned() });
         if !subject.is_wasm() {
-            add(subject.with_task("bench", ["/kernels"]), "Linux");
+            add(subject.with_task("bench", [linux]), "Linux");
             continue;
         }
-        let wasm = subject.with_task("bench", ["/kernels.wasm"]);
+        let wasm = subject.with_task("bench", [module]);
         if !wasm.compiles() {
             add(wasm, "Wasm");
             continue;
@@ -63,10 +75,15 @@ fn variants(subjects: impl Iterator<Item = Subject>) -> Vec<Variant> {
     variants
 }
 
-/// Runs every kernel in every variant, round by round.
-pub async fn measure(containerd: &Containerd, recipes: &[Recipe], options: &Options) -> Result<Vec<Kernel>> {
-    let mut variants = variants(recipes.iter().map(|recipe| recipe.subject.clone()));
-    if !options.interpreted {
+/// Runs every kernel of `program` in every variant, round by round.
+pub async fn measure(
+    containerd: &Containerd,
+    recipes: &[Recipe],
+    options: &Options,
+    program: Program,
+) -> Result<Vec<Kernel>> {
+    let mut variants = variants(recipes.iter().map(|recipe| recipe.subject.clone()), program);
+    if !options.interpreted || program == Program::Files {
         variants.retain(|variant| variant.name != "interpreted" && variant.name != "O0");
     }
     compile(containerd, &variants).await?;
@@ -213,11 +230,12 @@ mod tests {
         let runc = Subject::parse("io.containerd.runc.v2=localhost/busybox /bin/echo").unwrap();
         let ours = Subject::parse("io.containerd.wasmedge.v1=localhost/wasm /hello.wasm").unwrap();
         let other = Subject::parse("io.containerd.other.v1=localhost/wasm /hello.wasm").unwrap();
-        let all = variants([runc, ours, other].into_iter());
+        let all = variants([runc.clone(), ours, other].into_iter(), Program::Kernels);
         let names: Vec<_> = all.iter().map(|variant| variant.name.as_str()).collect();
         assert_eq!(names, ["Linux", "interpreted", "O0", "O2", "Wasm"]);
         assert_eq!(all[3].subject.annotations["io.wasmedge.aot.level"], "O2");
         assert_eq!(all[0].subject.args, ["/kernels"]);
+        assert_eq!(variants([runc].into_iter(), Program::Files)[0].subject.args, ["/files"]);
     }
 
     #[test]

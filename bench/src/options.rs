@@ -20,7 +20,7 @@ usage: bench [OPTIONS]            measure, print Markdown, write JSON and plots
   --runtime NAME[=IMAGE [ARG…]]   again for each runtime; ratios are against the first
                                   (default: io.containerd.runc.v2 and io.containerd.wasmedge.v1)
   --annotation KEY=VALUE          for the containers of the --runtime before it
-  --only WHAT[,WHAT…]             latency, throughput, idle, aot, kernels, http (default: all)
+  --only WHAT[,WHAT…]             latency, throughput, idle, aot, kernels, files, http (default: all)
   --iterations N                  latency: measured rounds (100; floors: 40)
   --warmup N                      rounds before them (5)
   --rounds N                      all others: rounds (5)
@@ -29,7 +29,7 @@ usage: bench [OPTIONS]            measure, print Markdown, write JSON and plots
   --containers N[,N…]             idle: sleeping containers (1,10,100,500; floors: 1)
   --pods N[,N…]                   idle: sleeping containers in one pod (10; floors: none)
   --settle S                      idle: time from the start of the last one to the look (6)
-  --connections N[,N…]            http: connections at a time (1,16)
+  --connections N[,N…]            http: connections at a time (1,16,256,1024)
   --address SOCKET                containerd's (/run/containerd/containerd.sock)
   --snapshotter NAME              (overlayfs)
   --output FOLDER                 for JSON and plots (target/bench)
@@ -56,16 +56,18 @@ pub enum Part {
     Idle,
     Aot,
     Kernels,
+    Files,
     Http,
 }
 
 impl Part {
-    const ALL: [(&str, Self); 6] = [
+    const ALL: [(&str, Self); 7] = [
         ("latency", Self::Latency),
         ("throughput", Self::Throughput),
         ("idle", Self::Idle),
         ("aot", Self::Aot),
         ("kernels", Self::Kernels),
+        ("files", Self::Files),
         ("http", Self::Http),
     ];
 }
@@ -116,7 +118,7 @@ impl Options {
             containers: if short { vec![1] } else { vec![1, 10, 100, 500] },
             pods: if short { vec![] } else { vec![10] },
             settle: Duration::from_secs(6),
-            connections: vec![1, 16],
+            connections: vec![1, 16, 256, 1024],
             large: !short,
             interpreted: !short,
             address: "/run/containerd/containerd.sock".into(),
@@ -221,7 +223,7 @@ mod tests {
         let options = words("").unwrap();
         let names: Vec<_> = options.subjects.iter().map(|subject| subject.runtime.as_str()).collect();
         assert_eq!(names, ["io.containerd.runc.v2", "io.containerd.wasmedge.v1"]);
-        assert_eq!((options.iterations, options.parts.len()), (100, 6));
+        assert_eq!((options.iterations, options.parts.len()), (100, 7));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::container::Recipe;
 use crate::containerd::Containerd;
 use crate::http::{self, Http};
 use crate::idle::{self, Idle};
-use crate::kernels::{self, Kernel};
+use crate::kernels::{self, Kernel, Program};
 use crate::latency::{self, Latency};
 use crate::machine::{self, Machine};
 use crate::options::{Options, Part};
@@ -39,6 +39,8 @@ pub struct Record {
     #[serde(default)]
     pub kernels: Vec<Kernel>,
     #[serde(default)]
+    pub files: Vec<Kernel>,
+    #[serde(default)]
     pub http: Vec<Http>,
 }
 
@@ -57,6 +59,7 @@ impl Record {
             idle: vec![],
             aot: vec![],
             kernels: vec![],
+            files: vec![],
             http: vec![],
         })
     }
@@ -100,7 +103,11 @@ impl Record {
             }
             Part::Kernels => {
                 eprintln!("bench: kernels, {} rounds", options.rounds);
-                self.kernels = kernels::measure(containerd, recipes, options).await?;
+                self.kernels = kernels::measure(containerd, recipes, options, Program::Kernels).await?;
+            }
+            Part::Files => {
+                eprintln!("bench: files, {} rounds", options.rounds);
+                self.files = kernels::measure(containerd, recipes, options, Program::Files).await?;
             }
             Part::Http => {
                 eprintln!("bench: HTTP with {:?} connections", options.connections);
@@ -144,6 +151,7 @@ impl Record {
         keep(&mut later.idle, self.idle);
         keep(&mut later.aot, self.aot);
         keep(&mut later.kernels, self.kernels);
+        keep(&mut later.files, self.files);
         keep(&mut later.http, self.http);
         later
     }
@@ -169,6 +177,7 @@ pub mod tests {
             idle: vec![],
             aot: vec![],
             kernels: vec![],
+            files: vec![],
             http: vec![],
         }
     }

@@ -67,7 +67,7 @@ pub fn program(args: &[String], env: &[String], working_dir: &str) -> Value {
         "env": env,
         "cwd": working_dir,
         "capabilities": { "bounding": CAPABILITIES, "effective": CAPABILITIES, "permitted": CAPABILITIES },
-        "rlimits": [{ "type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024 }],
+        "rlimits": [{ "type": "RLIMIT_NOFILE", "hard": 4096, "soft": 4096 }],
         "noNewPrivileges": true,
     })
 }

@@ -30,7 +30,10 @@ pub fn cost(record: &Record) -> String {
         text += &aot(&record.aot);
     }
     if !record.kernels.is_empty() {
-        text += &speed::kernels(&record.kernels).replace("\n## Compute kernels", "\n**Compute kernels**");
+        text += &speed::kernels("**Compute kernels**", &record.kernels);
+    }
+    if !record.files.is_empty() {
+        text += &speed::kernels("**Files**", &record.files);
     }
     if !record.http.is_empty() {
         text += &http(&record.http);

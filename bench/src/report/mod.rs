@@ -32,7 +32,10 @@ pub fn markdown(record: &Record) -> String {
         text += &start::aot(&record.aot);
     }
     if !record.kernels.is_empty() {
-        text += &speed::kernels(&record.kernels);
+        text += &speed::kernels("## Compute kernels", &record.kernels);
+    }
+    if !record.files.is_empty() {
+        text += &speed::kernels("## Files", &record.files);
     }
     if !record.http.is_empty() {
         text += &speed::http(&record.http);

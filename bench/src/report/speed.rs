@@ -1,4 +1,4 @@
-//! Tables of what runs for long: kernels and HTTP.
+//! Tables of what runs for long: kernels, files and HTTP.
 
 use std::fmt::Write;
 
@@ -8,11 +8,10 @@ use crate::kernels::{self, Kernel};
 use crate::stats;
 
 /// A row for each kernel, with its time in the first variant and the ratios of the others; their geometric means last.
-pub fn kernels(results: &[Kernel]) -> String {
+pub fn kernels(title: &str, results: &[Kernel]) -> String {
     let compared = kernels::compare(results);
     let Some(first) = results.first().map(|result| &result.variant) else { return String::new() };
-    let mut text =
-        format!("\n## Compute kernels ({} rounds)\n\n| kernel | {}, ms", results[0].samples.len(), first.name);
+    let mut text = format!("\n{title} ({} rounds)\n\n| | {}, ms", results[0].samples.len(), first.name);
     for one in &compared {
         let _ = write!(text, " | {} (95 %)", one.variant.name);
     }

@@ -43,7 +43,7 @@ fn programs(output: &Path) -> Result<Layer> {
     cargo::build(&folder, output, cargo::WASM, &format!("-C target-feature=+simd128 {PORTABLE_SHA}"))?;
     cargo::build(&folder, output, cargo::LINUX, &format!("-C target-feature=+crt-static {PORTABLE_SHA}"))?;
     let mut layer = Layer::default();
-    for name in ["kernels", "http"] {
+    for name in ["kernels", "files", "http"] {
         layer.file(name, 0o755, read(output.join(cargo::LINUX).join("release").join(name))?);
         let module = format!("{name}.wasm");
         layer.file(&module, 0o755, read(output.join(cargo::WASM).join("release").join(&module))?);
