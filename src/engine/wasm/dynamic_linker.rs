@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use super::native_library::NativeLibrary;
+use super::{direct::Table, native_library::NativeLibrary};
 
 /// What libwasmedge is told to load.
 pub const PATH: &CStr = c"/native code, by descriptor";
@@ -24,6 +24,8 @@ static OFFERED: AtomicI32 = AtomicI32::new(-1);
 static LIBRARY: Mutex<Option<NativeLibrary>> = Mutex::new(None);
 /// Why it made nothing.
 static CAUSE: Mutex<Option<CString>> = Mutex::new(None);
+/// The address of its variable of that name; 0 without a library.
+static INTRINSICS: AtomicUsize = AtomicUsize::new(0);
 /// Its address is the handle of [`LIBRARY`].
 static HANDLE: u8 = 0;
 /// libc's `dlsym`, once it is known.
@@ -35,9 +37,16 @@ pub fn with_library<T>(file: BorrowedFd<'_>, load: impl FnOnce() -> T) -> T {
     let loaded = load();
     OFFERED.store(-1, Ordering::Relaxed);
     if let Some(library) = &mut *locked(&LIBRARY) {
+        INTRINSICS.store(library.find(b"intrinsics").unwrap_or_default(), Ordering::Relaxed);
         library.forget_symbols();
     }
     loaded
+}
+
+/// Where the library that was loaded has the address of the table of what it calls, which WasmEdge has put there.
+pub fn intrinsics() -> Option<*mut *const Table> {
+    let address = INTRINSICS.load(Ordering::Relaxed);
+    (address != 0).then_some(address as *mut *const Table)
 }
 
 /// Lets go of the pages of native code that are not needed at the moment.

@@ -7,6 +7,7 @@ mod compiler;
 mod config;
 mod core_dump;
 mod diagnostics;
+mod direct;
 mod dynamic_linker;
 mod entry;
 #[cfg(any(feature = "fuzzing", test))]
@@ -22,6 +23,7 @@ mod program;
 mod sections;
 mod statistics;
 mod wasi;
+mod world;
 
 pub use compiler::compile;
 pub use config::{Features, Limits, PAGE};
@@ -32,8 +34,8 @@ pub use plugins::{load as load_plugin, preload_models};
 pub use program::{Ending, Program};
 pub use sections::{Kind, classify, code_size};
 pub use statistics::counters;
-pub use wasi::{Directory, Handed, World, open_directory};
 pub use wasmedge_shim_wasi::Reach;
+pub use world::{Directory, Handed, World, open_directory};
 
 use wasmedge_sys::ffi;
 

@@ -15,7 +15,8 @@ use super::{
     plugins::PluginModule,
     sections::initial_memory,
     statistics,
-    wasi::{self, Handed, Import, Wasi, World},
+    wasi::{self, Import, Wasi},
+    world::{Handed, World},
 };
 
 /// How a run ended.
@@ -116,14 +117,18 @@ impl Program {
         unsafe {
             let mut imports = vec![std::ptr::null(); ffi::WasmEdge_ASTModuleListImportsLength(self.module) as usize];
             ffi::WasmEdge_ASTModuleListImports(self.module, imports.as_mut_ptr(), imports.len() as u32);
+            let mut functions = 0;
             for import in imports {
+                let index = functions;
+                let kind = ffi::WasmEdge_ImportTypeGetExternalType(import);
+                functions += usize::from(kind == ffi::WasmEdge_ExternalType_Function);
                 let module = text(ffi::WasmEdge_ImportTypeGetModuleName(import));
                 let name = text(ffi::WasmEdge_ImportTypeGetExternalName(import));
                 if self.plugins.iter().any(|plugin| plugin.has(&module, &name)) {
                     continue;
                 }
                 let signature = wasi::signature(ffi::WasmEdge_ImportTypeGetFunctionType(self.module, import));
-                self.imports.push(wasi_import(&module, &name, signature)?);
+                self.imports.push(wasi_import(&module, &name, signature, index)?);
             }
         }
         Ok(())
@@ -150,6 +155,9 @@ impl Program {
             Err(cause) => return Ending::Trapped(cause),
         };
         let counters = if self.counted { statistics::start() } else { std::ptr::null_mut() };
+        if !self.counted {
+            wasi.call_directly(&self.imports);
+        }
         let mut instance = std::ptr::null_mut();
         // SAFETY: all contexts were made here or in `load` and live until the process ends.
         let result = unsafe {
@@ -218,14 +226,14 @@ impl Program {
 }
 
 /// The function of WASI that a module gets for an import, which has this signature if it is a function.
-fn wasi_import(module: &str, name: &str, signature: Option<(Vec<Type>, bool)>) -> Result<Import, String> {
+fn wasi_import(module: &str, name: &str, signature: Option<(Vec<Type>, bool)>, index: usize) -> Result<Import, String> {
     let Some(module) = wasi::MODULES.into_iter().find(|known| *known == module && preview1::has(module, name)) else {
         return Err(format!("it imports \"{name}\" from \"{module}\", which does not exist here"));
     };
     let found = signature.and_then(|(params, returns)| preview1::find(module, name, &params, returns));
     let function =
         found.ok_or_else(|| format!("it imports \"{name}\" from \"{module}\" with another type than it has"))?;
-    Ok(Import { module, function })
+    Ok(Import { module, function, index })
 }
 
 /// The content of the memories that an instance exports.

@@ -1,56 +1,19 @@
 //! WASI for a module: our own functions, as WasmEdge's host functions.
 
-use std::{
-    ffi::c_void,
-    io,
-    os::fd::{BorrowedFd, OwnedFd},
-    path::{Path, PathBuf},
-    rc::Rc,
-};
+use std::{ffi::c_void, ptr::null_mut};
 
 use wasmedge_shim_wasi::{
-    Descriptor, Memory, Preopen, Reach, Twin, Wasi as State,
+    Memory, Wasi as State,
     preview1::{Function, Stop, Type},
-    system::path,
 };
 use wasmedge_sys::ffi;
 
-use super::{config::PAGE, names::view};
-
-/// What the guest sees of the world.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct World {
-    /// Arguments; the first is the program's name.
-    pub args: Vec<String>,
-    /// Environment, `NAME=value`.
-    pub env: Vec<String>,
-    /// Directories that are open, in their order.
-    pub directories: Vec<Directory>,
-    /// Whether its sockets share their ports (`SO_REUSEPORT`, socket(7)).
-    pub reuse_port: bool,
-}
-
-/// A file that the guest finds open behind its directories.
-#[derive(Debug)]
-pub struct Handed {
-    /// The variable of its environment that tells the descriptor's number.
-    pub variable: &'static str,
-    /// The file.
-    pub file: OwnedFd,
-}
-
-/// A directory that the guest finds open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Directory {
-    /// Its name for the guest.
-    pub name: String,
-    /// Where it is.
-    pub path: PathBuf,
-    /// How far paths lead from it.
-    pub reach: Reach,
-    /// Whether nothing can be changed through it.
-    pub read_only: bool,
-}
+use super::{
+    config::PAGE,
+    direct::{self, Direct},
+    names::view,
+    world::{self, Handed, World},
+};
 
 /// A function that a module imports.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +22,8 @@ pub struct Import {
     pub module: &'static str,
     /// Which function it gets.
     pub function: &'static Function,
+    /// Its index among the module's functions.
+    pub index: usize,
 }
 
 /// The modules that functions of WASI are imported from.
@@ -73,9 +38,11 @@ pub struct Wasi {
 }
 
 /// What all functions have in common.
-struct Shared {
+pub struct Shared {
     state: State,
     exit_code: u32,
+    /// The guest's memory, from its first call on: there is one guest.
+    memory: *mut ffi::WasmEdge_MemoryInstanceContext,
 }
 
 /// What one function is given with each call.
@@ -90,7 +57,8 @@ impl Wasi {
     /// # Errors
     /// Names a directory that cannot be opened, with the cause.
     pub fn new(world: &World, handed: Option<Handed>, imports: &[Import]) -> Result<Self, String> {
-        let shared = Box::into_raw(Box::new(Shared { state: state(world, handed)?, exit_code: 0 }));
+        let shared = Shared { state: world::enter(world, handed)?, exit_code: 0, memory: null_mut() };
+        let shared = Box::into_raw(Box::new(shared));
         let mut wasi = Self { instances: Vec::new(), bindings: Vec::new(), shared };
         MODULES.into_iter().for_each(|module| wasi.add(module, imports));
         Ok(wasi)
@@ -121,6 +89,17 @@ impl Wasi {
         &self.instances
     }
 
+    /// Lets the native code that was loaded last call the functions without WasmEdge, if it can.
+    pub fn call_directly(&self, imports: &[Import]) {
+        let length = imports.iter().map(|import| import.index + 1).max().unwrap_or(0);
+        let mut functions = vec![None; length];
+        for import in imports.iter().filter(|import| import.function.returns) {
+            functions[import.index] = Some(import.function);
+        }
+        // SAFETY: it is dropped after the module has run.
+        unsafe { direct::install(Direct { functions, shared: self.shared }) };
+    }
+
     /// What the guest gave to `proc_exit`, 0 if it did not call it.
     pub fn exit_code(&self) -> u32 {
         // SAFETY: alive; no function runs now.
@@ -137,74 +116,6 @@ impl Drop for Wasi {
             drop(Box::from_raw(self.shared));
         }
     }
-}
-
-/// The standard streams are copies: a guest that closes its own leaves the engine's, on which the engine tells how it ended.
-fn state(world: &World, handed: Option<Handed>) -> Result<State, String> {
-    let bytes = |strings: &[String]| strings.iter().map(|string| until_zero(string)).collect::<Vec<_>>();
-    let mut open = Vec::new();
-    for (number, name) in ["standard input", "standard output", "standard error"].into_iter().enumerate() {
-        // SAFETY: the process keeps its three until it ends.
-        let stream = unsafe { BorrowedFd::borrow_raw(number as i32) };
-        let copy = stream.try_clone_to_owned().and_then(|file| Ok(Descriptor::new(file)?));
-        open.push(copy.map_err(|error| format!("{name}: {error}"))?);
-    }
-    let cwd = world.directories.iter().find(|directory| directory.name == "." && directory.reach == Reach::Container);
-    // A directory that cannot be opened is told of below.
-    let cwd = cwd.and_then(|directory| open_directory(&directory.path).ok()).map(Rc::new);
-    for directory in &world.directories {
-        // One of the root's that is gone meanwhile.
-        let may_be_gone = directory.reach == Reach::Container && directory.name.len() > 1;
-        let opened =
-            preopen(directory, cwd.as_ref()).and_then(|preopen| Descriptor::of_preopen(preopen).map_err(Into::into));
-        match opened {
-            Err(_) if may_be_gone => {}
-            opened => {
-                open.push(opened.map_err(|error| format!("cannot preopen {}: {error}", directory.path.display()))?)
-            }
-        }
-    }
-    let mut env = bytes(&world.env);
-    if let Some(Handed { variable, file }) = handed {
-        let name = format!("{variable}=");
-        // One of this name is the image's, and would be taken for ours.
-        env.retain(|entry| !entry.starts_with(name.as_bytes()));
-        env.push(format!("{name}{}", open.len()).into_bytes());
-        open.push(Descriptor::new(file).map_err(|error| format!("{variable}: {error}"))?);
-    }
-    let mut state = State::new(bytes(&world.args), env, open);
-    state.reuse_port = world.reuse_port;
-    Ok(state)
-}
-
-/// `cwd` is the working directory, where it is not the root.
-fn preopen(directory: &Directory, cwd: Option<&Rc<OwnedFd>>) -> io::Result<Preopen> {
-    let twin = match (&*directory.name, cwd) {
-        _ if directory.reach != Reach::Container => Twin::None,
-        (".", _) => Twin::Root(open_directory(Path::new("/"))?),
-        ("/", _) | (_, None) => Twin::None,
-        (_, Some(cwd)) => Twin::WorkingDirectory(Rc::clone(cwd)),
-    };
-    Ok(Preopen {
-        name: directory.name.clone().into_bytes(),
-        directory: open_directory(&directory.path)?,
-        reach: directory.reach,
-        read_only: directory.read_only,
-        twin,
-    })
-}
-
-/// Opens a directory of this process's root for a guest, whoever may list it.
-///
-/// # Errors
-/// Of open(2).
-pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
-    Ok(path::directory(path.as_os_str().as_encoded_bytes())?)
-}
-
-/// A string with a zero inside ends there, as it would in execve(2).
-fn until_zero(string: &str) -> Vec<u8> {
-    string.bytes().take_while(|byte| *byte != 0).collect()
 }
 
 fn value_type(param: Type) -> ffi::WasmEdge_ValType {
@@ -230,15 +141,46 @@ impl Memory for Linear {
     }
 }
 
+impl Shared {
+    /// Calls a function; `arg` tells the arguments by their places and types.
+    ///
+    /// # Safety
+    /// The guest must wait for the call, and its memory, if it is known, must live.
+    unsafe fn call(&mut self, function: &Function, arg: impl Fn(usize, Type) -> u64) -> Result<u16, Stop> {
+        let mut args = [0; MOST_PARAMS];
+        let args = &mut args[..function.params.len()];
+        for (place, (value, param)) in args.iter_mut().zip(function.params).enumerate() {
+            *value = arg(place, *param);
+        }
+        // SAFETY: the caller's promise.
+        match function.call(&mut self.state, &mut unsafe { linear(self.memory) }, args) {
+            Ok(()) => Ok(0),
+            Err(Stop::Errno(errno)) => Ok(errno.0),
+            Err(stop) => Err(stop),
+        }
+    }
+
+    /// As [`Self::call`], for native code: a function that returns, once the guest's memory is known. `None` where that is
+    /// not so.
+    ///
+    /// # Safety
+    /// As that of [`Self::call`].
+    pub unsafe fn call_returning(&mut self, function: &Function, arg: impl Fn(usize, Type) -> u64) -> Option<u16> {
+        if self.memory.is_null() || !function.returns {
+            return None;
+        }
+        // SAFETY: the caller's promise. No function that returns ends the guest.
+        unsafe { self.call(function, arg) }.ok()
+    }
+}
+
 /// # Safety
-/// The frame must be that of a call under way.
-unsafe fn memory(frame: *const ffi::WasmEdge_CallingFrameContext) -> Linear {
+/// The memory must be null or alive.
+unsafe fn linear(memory: *mut ffi::WasmEdge_MemoryInstanceContext) -> Linear {
     // SAFETY: the caller's promise.
     unsafe {
-        let memory = ffi::WasmEdge_CallingFrameGetMemoryInstance(frame, 0);
         let length = if memory.is_null() { 0 } else { ffi::WasmEdge_MemoryInstanceGetPageSize(memory) * PAGE };
-        let start =
-            if length == 0 { std::ptr::null_mut() } else { ffi::WasmEdge_MemoryInstanceGetPointer(memory, 0, length) };
+        let start = if length == 0 { null_mut() } else { ffi::WasmEdge_MemoryInstanceGetPointer(memory, 0, length) };
         if start.is_null() {
             return Linear { start: std::ptr::NonNull::dangling().as_ptr(), length: 0 };
         }
@@ -247,7 +189,7 @@ unsafe fn memory(frame: *const ffi::WasmEdge_CallingFrameContext) -> Linear {
 }
 
 /// Most parameters that a function has.
-const MOST_PARAMS: usize = 10;
+const MOST_PARAMS: usize = 9;
 
 /// # Safety
 /// As WasmEdge calls it: with a [`Binding`], and with as many values as the function's type has.
@@ -260,21 +202,17 @@ unsafe extern "C" fn call(
     // SAFETY: the caller's promise; one call runs at a time.
     unsafe {
         let Binding { shared, function } = *data.cast::<Binding>();
-        let mut args = [0; MOST_PARAMS];
-        let args = &mut args[..function.params.len()];
-        for (index, arg) in args.iter_mut().enumerate() {
-            *arg = (*params.add(index)).Value as u64;
+        let shared = &mut *shared;
+        if shared.memory.is_null() {
+            shared.memory = ffi::WasmEdge_CallingFrameGetMemoryInstance(frame, 0);
         }
-        let errno = match function.call(&mut (*shared).state, &mut memory(frame), args) {
-            Ok(()) => 0,
-            Err(Stop::Errno(errno)) => errno.0,
+        match shared.call(function, |place, _| (*params.add(place)).Value as u64) {
+            Ok(errno) if function.returns => *returns = ffi::WasmEdge_ValueGenI32(errno.into()),
+            Ok(_) | Err(Stop::Errno(_)) => {}
             Err(Stop::Exit(code)) => {
-                (*shared).exit_code = code;
+                shared.exit_code = code;
                 return ffi::WasmEdge_Result { Code: ffi::WasmEdge_ErrCode_Terminated };
             }
-        };
-        if function.returns {
-            *returns = ffi::WasmEdge_ValueGenI32(errno.into());
         }
         ffi::WasmEdge_Result { Code: 0 }
     }
@@ -321,12 +259,6 @@ mod tests {
 
     #[test]
     fn no_function_has_more_parameters_than_there_is_room_for() {
-        assert_eq!(FUNCTIONS.iter().map(|function| function.params.len()).max(), Some(9));
-    }
-
-    #[test]
-    fn a_string_ends_at_its_first_zero() {
-        assert_eq!(until_zero("A=1\0B"), b"A=1");
-        assert_eq!(until_zero("A=é"), "A=é".as_bytes());
+        assert!(FUNCTIONS.iter().all(|function| function.params.len() <= MOST_PARAMS));
     }
 }

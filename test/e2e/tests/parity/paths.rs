@@ -31,6 +31,8 @@ fn reader(kind: Kind, path: &str) -> Vec<String> {
 fn contents(scene: &Scene, kind: Kind, flags: &[&str], paths: &[&str]) -> Vec<String> {
     let read = |path: &&str| {
         let run = scene.docker(kind).flags(["--network", "none"]).flags(flags.iter().copied()).run(reader(kind, path));
+        // From 125 on it is Docker's own failure, or a death.
+        assert!(run.code < 125, "{run}");
         let content = if run.code == 0 { &run.stdout } else { "(fails)" };
         format!("{path}: {}", content.trim_end())
     };

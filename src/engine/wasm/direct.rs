@@ -1,0 +1,143 @@
+//! Calls of WASI's functions by native code, without WasmEdge in between.
+//!
+//! WasmEdge 0.17.1 calls a host function by way of a frame, three vectors and a lock (`Executor::proxyCall`,
+//! `CAPIHostFunc::run`), which takes as long as half of what reading 4 KiB of a file does. Native code calls it through a table
+//! of functions that the loader names to it, as it does for all that it cannot do itself (`Executable::Intrinsics` in
+//! `include/common/executable.h`). Here its entry for calls of imports is ours; it calls WASI's functions, and leaves the others,
+//! and whatever it cannot tell, to WasmEdge's.
+//!
+//! The table is WasmEdge's own affair, so this is done for the one version that it was read in; a test fails when that changes.
+
+use std::{
+    ptr::null_mut,
+    sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
+};
+
+use wasmedge_shim_wasi::preview1::{Function, Type};
+
+use super::{dynamic_linker, version, wasi::Shared};
+
+/// The version with this table.
+const VERSION: &str = "0.17.1";
+
+/// Entries of the table (`kIntrinsicMax`), and which one calls a function by its index (`kCall`).
+const ENTRIES: usize = 38;
+const CALL: usize = 1;
+
+/// What native code's call of an import leads to.
+pub struct Direct {
+    /// The function of WASI that the module imports as its function of this index, if it is one.
+    pub functions: Vec<Option<&'static Function>>,
+    /// What they work on.
+    pub shared: *mut Shared,
+}
+
+/// Of the one module that runs in this process.
+static DIRECT: AtomicPtr<Direct> = AtomicPtr::new(null_mut());
+/// WasmEdge's entry, which ours replaces.
+static OF_WASMEDGE: AtomicUsize = AtomicUsize::new(0);
+
+/// Lets the native code that was loaded last call these functions directly. Whether it does: it does not for another version of
+/// WasmEdge.
+///
+/// # Safety
+/// What they work on must live as long as the module runs.
+pub unsafe fn install(direct: Direct) -> bool {
+    let Some(table) = dynamic_linker::intrinsics().filter(|_| version() == VERSION) else { return false };
+    // SAFETY: the address is that of the library's variable, into which WasmEdge has put its table when it loaded the library.
+    // Nothing of the library runs yet.
+    unsafe {
+        let of_wasmedge = *table;
+        if of_wasmedge.is_null() {
+            return false;
+        }
+        let mut entries = *of_wasmedge;
+        OF_WASMEDGE.store(entries[CALL], Ordering::Relaxed);
+        entries[CALL] = (call as *const ()).addr();
+        // Both for as long as the process lives, which runs one module.
+        DIRECT.store(Box::into_raw(Box::new(direct)), Ordering::Relaxed);
+        *table = Box::into_raw(Box::new(entries));
+    }
+    true
+}
+
+/// The table of functions that native code calls.
+pub type Table = [usize; ENTRIES];
+
+/// A value as native code hands it over (`ValVariant`): 16 bytes, of which a number has the first ones.
+#[repr(C, align(16))]
+pub struct Value([u64; 2]);
+
+/// Calls the function of this index, if it is WASI's; whether it was. Functions that do not return are not: WasmEdge unwinds
+/// the stack for those.
+///
+/// # Safety
+/// As native code calls it: with as many values as the function has parameters, and room for its result.
+unsafe extern "C" fn call_wasi(index: u32, args: *const Value, returns: *mut Value) -> bool {
+    // SAFETY: what was stored lives for ever.
+    let Some(Direct { functions, shared }) = (unsafe { DIRECT.load(Ordering::Relaxed).as_ref() }) else { return false };
+    let Some(Some(function)) = functions.get(index as usize) else { return false };
+    // SAFETY: the caller's promises; one call runs at a time, and WasmEdge has none under way.
+    unsafe {
+        let arg = |place, param| match param {
+            // The rest of it is whatever was there.
+            Type::I32 => u64::from((*args.add(place)).0[0] as u32),
+            Type::I64 => (*args.add(place)).0[0],
+        };
+        match (**shared).call_returning(function, arg) {
+            Some(errno) => *returns = Value([errno.into(), 0]),
+            None => return false,
+        }
+    }
+    true
+}
+
+/// What native code calls for an import. Where WasmEdge has to do it, it is jumped to, as if it had been called: it may unwind
+/// the stack to before the module, and no frame of Rust's may be on it then.
+#[cfg(target_arch = "x86_64")]
+#[unsafe(naked)]
+unsafe extern "C" fn call(index: u32, args: *const Value, returns: *mut Value) {
+    std::arch::naked_asm!(
+        "push rdi",
+        "push rsi",
+        "push rdx",
+        "call {ours}",
+        "pop rdx",
+        "pop rsi",
+        "pop rdi",
+        "test al, al",
+        "jz 2f",
+        "ret",
+        "2:",
+        "mov rax, [rip + {theirs}]",
+        "jmp rax",
+        ours = sym call_wasi,
+        theirs = sym OF_WASMEDGE,
+    )
+}
+
+/// What native code calls for an import. Where WasmEdge has to do it, it is jumped to, as if it had been called: it may unwind
+/// the stack to before the module, and no frame of Rust's may be on it then.
+#[cfg(target_arch = "aarch64")]
+#[unsafe(naked)]
+unsafe extern "C" fn call(index: u32, args: *const Value, returns: *mut Value) {
+    std::arch::naked_asm!(
+        "stp x29, x30, [sp, #-48]!",
+        "mov x29, sp",
+        "stp x0, x1, [sp, #16]",
+        "str x2, [sp, #32]",
+        "bl {ours}",
+        "mov w9, w0",
+        "ldp x0, x1, [sp, #16]",
+        "ldr x2, [sp, #32]",
+        "ldp x29, x30, [sp], #48",
+        "cbz w9, 2f",
+        "ret",
+        "2:",
+        "adrp x16, {theirs}",
+        "ldr x16, [x16, :lo12:{theirs}]",
+        "br x16",
+        ours = sym call_wasi,
+        theirs = sym OF_WASMEDGE,
+    )
+}
