@@ -34,6 +34,9 @@ pub struct Direct {
 
 /// Of the one module that runs in this process.
 static DIRECT: AtomicPtr<Direct> = AtomicPtr::new(null_mut());
+/// How many calls were direct.
+#[cfg(test)]
+static CALLS: AtomicUsize = AtomicUsize::new(0);
 /// WasmEdge's entry, which ours replaces.
 static OF_WASMEDGE: AtomicUsize = AtomicUsize::new(0);
 
@@ -89,6 +92,8 @@ unsafe extern "C" fn call_wasi(index: u32, args: *const Value, returns: *mut Val
             None => return false,
         }
     }
+    #[cfg(test)]
+    CALLS.fetch_add(1, Ordering::Relaxed);
     true
 }
 
@@ -140,4 +145,52 @@ unsafe extern "C" fn call(index: u32, args: *const Value, returns: *mut Value) {
         ours = sym call_wasi,
         theirs = sym OF_WASMEDGE,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::fd::AsFd, path::Path};
+
+    use wasmedge_shim_protocol::Optimization;
+
+    use super::*;
+    use crate::wasm::{Ending, Features, Invocation, Limits, Program, World, compile};
+
+    /// Closes what is not open, asks three times for random bytes, and for some where there is no memory; ends with what that
+    /// returns.
+    const MODULE: &str = r#"(module
+        (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "_start") (local $turn i32)
+            (drop (call $close (i32.const 99)))
+            (loop $again
+                (if (call $random (i32.const 8) (i32.const 8)) (then unreachable))
+                (local.set $turn (i32.add (local.get $turn) (i32.const 1)))
+                (br_if $again (i32.lt_u (local.get $turn) (i32.const 3))))
+            (if (i64.eqz (i64.load (i32.const 8))) (then unreachable))
+            (call $exit (call $random (i32.const 65530) (i32.const 8)))))"#;
+
+    fn run(bytes: &[u8], directory: &Path, features: Features) -> Ending {
+        let path = directory.join("module.so");
+        compile(bytes, features, Optimization::O0, &path).unwrap();
+        let file = File::open(&path).unwrap();
+        let limits = Limits::default();
+        let program = Program::load_native(file.as_fd(), bytes, &Invocation::default(), &limits, features).unwrap();
+        program.run(&World::default(), None, |_| {})
+    }
+
+    /// When this fails because of another version of WasmEdge: does its table still look so, is it still needed?
+    #[test]
+    fn native_code_calls_wasi_directly_from_its_second_call_on_unless_it_is_counted() {
+        assert_eq!(version(), VERSION);
+        let (bytes, directory) = (wat::parse_str(MODULE).unwrap(), tempfile::tempdir().unwrap());
+        let fault = Ending::Exited(21);
+        assert_eq!(run(&bytes, directory.path(), Features::default()), fault);
+        // All but the first, by which the memory is found, and the last.
+        assert_eq!(CALLS.swap(0, Ordering::Relaxed), 4);
+        assert_eq!(run(&bytes, directory.path(), Features { counted: true, ..Features::default() }), fault);
+        assert_eq!(CALLS.load(Ordering::Relaxed), 0);
+    }
 }
