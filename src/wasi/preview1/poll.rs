@@ -5,6 +5,7 @@ use rustix::{
     io::Errno,
     time::ClockId,
 };
+use smallvec::SmallVec;
 
 use super::{Errno as WasiErrno, Outcome, layout::Version, process::clock_id};
 use crate::{
@@ -15,6 +16,9 @@ use crate::{
 
 /// Most subscriptions of one call: as many as a process can have descriptors (`fs.nr_open`), and more than any has.
 const MOST: u32 = 1 << 20;
+
+/// A list that takes no allocation for what most programs wait for.
+type List<T> = SmallVec<[T; 8]>;
 
 /// Size of an `event`, in bytes.
 const EVENT: u32 = 32;
@@ -78,7 +82,7 @@ fn poll(
     }
     guest.check(to, 4)?;
     guest.check(events, count * EVENT)?;
-    let (mut wanted, mut subscriptions) = (Wanted::default(), Vec::new());
+    let (mut wanted, mut subscriptions) = (Wanted::default(), List::new());
     // There may be no memory for it left, which is no reason to end.
     subscriptions.try_reserve_exact(count as usize).map_err(|_| Errno::NOMEM)?;
     for index in 0..count {
@@ -86,7 +90,7 @@ fn poll(
     }
     let Wanted { files, deadlines, .. } = wanted;
     let open = |(fd, flags): (u32, PollFlags)| Ok(PollFd::new(wasi.table.get(fd)?, flags));
-    let mut files = files.into_iter().map(open).collect::<Result<Vec<_>, Errno>>()?;
+    let mut files = files.into_iter().map(open).collect::<Result<List<_>, Errno>>()?;
     // What cannot come is told at once, with what has come already.
     if subscriptions.iter().any(|one| matches!(one.subject, Subject::Nothing(_))) {
         let past = Deadline::after(ClockId::Monotonic, 0)?;
@@ -108,10 +112,10 @@ fn poll(
 #[derive(Default)]
 struct Wanted {
     /// Each file once, with all that is waited for: the kernel takes no more of them than there can be descriptors.
-    files: Vec<(u32, PollFlags)>,
+    files: List<(u32, PollFlags)>,
     /// Where in that list the file with a number is, by the number.
-    places: Vec<Option<usize>>,
-    deadlines: Vec<Deadline>,
+    places: SmallVec<[Option<usize>; 16]>,
+    deadlines: SmallVec<[Deadline; 2]>,
 }
 
 impl Wanted {
