@@ -177,6 +177,7 @@ fn record(containerd: &Containerd, recipe: &Recipe, id: &str) -> Result<Record> 
         working_dir: &image.working_dir,
         annotations: &subject.annotations,
         host_network: subject.host_network,
+        seccomp: subject.seccomp,
     };
     let spec = serde_json::to_vec(&spec::spec(id, &process)).context("writing the spec")?;
     Ok(Record {

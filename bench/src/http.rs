@@ -97,7 +97,7 @@ impl<'a> Server<'a> {
         if subject.compiles() {
             subject = subject.with_annotation("io.wasmedge.aot", "require");
         }
-        subject.host_network = true;
+        (subject.host_network, subject.seccomp) = (true, true);
         let recipe = Recipe::new(containerd, subject.clone()).await?;
         let container = Container::prepare(containerd, &recipe, sweep::new_id()).await?;
         let pid = container.create().await?;

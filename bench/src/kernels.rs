@@ -50,6 +50,7 @@ pub struct Kernel {
 
 /// The ways of each subject.
 fn variants(subjects: impl Iterator<Item = Subject>, program: Program) -> Vec<Variant> {
+    let subjects = subjects.map(|subject| Subject { seccomp: program == Program::Files, ..subject });
     let (linux, module) = match program {
         Program::Kernels => ("/kernels", "/kernels.wasm"),
         Program::Files => ("/files", "/files.wasm"),

@@ -18,6 +18,9 @@ pub struct Subject {
     /// Whether its containers are in the node's network.
     #[serde(default)]
     pub host_network: bool,
+    /// Whether its containers have a seccomp profile, as Docker's and a kubelet's have: each system call costs a little more.
+    #[serde(default)]
+    pub seccomp: bool,
 }
 
 impl Subject {
@@ -35,6 +38,7 @@ impl Subject {
             args,
             annotations: BTreeMap::new(),
             host_network: false,
+            seccomp: false,
         }
     }
 

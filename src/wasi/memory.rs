@@ -103,21 +103,23 @@ impl<'a> Guest<'a> {
     /// The pieces that a list of addresses and lengths names (WASI's `iovec` and `ciovec`).
     pub fn pieces(&mut self, list: u32, count: u32) -> Result<Pieces, Errno> {
         self.check(list, count.checked_mul(8).ok_or(Errno::FAULT)?)?;
-        let mut lengths = SmallVec::<[(usize, usize); 8]>::new();
+        let mut pieces = Pieces::new();
         for index in 0..count.min(MOST_PIECES) {
             let entry = list + index * 8;
             let (address, length) = (self.u32(entry)?, self.u32(entry + 4)?);
             self.check(address, length)?;
-            lengths.push((address as usize, length as usize));
+            pieces.push(libc::iovec {
+                iov_base: std::ptr::without_provenance_mut(address as usize),
+                iov_len: length as usize,
+            });
         }
         // Nothing is read through a reference from here on.
         let begin = self.0.as_mut_ptr();
-        let piece = |(address, length): (usize, usize)| {
+        for piece in &mut pieces {
             // SAFETY: checked to be within the memory.
-            let iov_base = unsafe { begin.add(address) }.cast();
-            libc::iovec { iov_base, iov_len: length }
-        };
-        Ok(lengths.into_iter().map(piece).collect())
+            piece.iov_base = unsafe { begin.add(piece.iov_base.addr()) }.cast();
+        }
+        Ok(pieces)
     }
 }
 
