@@ -66,6 +66,7 @@ pub fn path_open(
 ) -> Outcome {
     guest.check(to, 4)?;
     let from = wasi.table.with(fd, needed(how)?)?;
+    may_truncate(from, how)?;
     let (place, path) = path_at(from, guest, path, length)?;
     let asked = Rights(base);
     if asked.contain(Rights::FD_WRITE) && !from.inheriting.contain(Rights::FD_WRITE) {
@@ -92,8 +93,15 @@ fn needed(how: u32) -> Result<Rights, Errno> {
         return Err(Errno::INVAL);
     }
     let create = if how & CREATE != 0 { Rights::PATH_CREATE_FILE } else { Rights(0) };
-    let truncate = if how & TRUNCATE != 0 { Rights::PATH_FILESTAT_SET_SIZE } else { Rights(0) };
-    Ok(Rights::PATH_OPEN | create | truncate)
+    Ok(Rights::PATH_OPEN | create)
+}
+
+/// Who may set the sizes of the files that it opens in a directory may do so while it opens them, too: Go gives the right
+/// for the latter up with each directory that it opens, and counts on it (`os.OpenRoot`).
+fn may_truncate(from: &Descriptor, how: u32) -> Result<(), Refusal> {
+    let may = from.base.contain(Rights::PATH_FILESTAT_SET_SIZE)
+        || from.inheriting.contain(Rights::FD_FILESTAT_SET_SIZE | Rights::FD_WRITE);
+    if how & TRUNCATE == 0 || may { Ok(()) } else { Err(Refusal::NotCapable) }
 }
 
 /// The access mode comes from what is asked for to be read and written. The other rights that go with writing tell

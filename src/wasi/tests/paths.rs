@@ -12,8 +12,8 @@ use std::{
 };
 
 use program::{
-    ALL, BADF, CREAT, DIRECTORY, EXCL, EXIST, FAULT, FD_READ, FD_WRITE, INVAL, ISDIR, LOOP, NAMETOOLONG, NOENT,
-    NOTCAPABLE, NOTDIR, NOTEMPTY, PERM, Program, ROOT, SUCCESS, TRUNC, exists,
+    ALL, BADF, CREAT, DIRECTORY, EXCL, EXIST, FAULT, FD_FILESTAT_SET_SIZE, FD_READ, FD_WRITE, INVAL, ISDIR, LOOP,
+    NAMETOOLONG, NOENT, NOTCAPABLE, NOTDIR, NOTEMPTY, PERM, Program, ROOT, SUCCESS, TRUNC, exists,
 };
 
 fn root() -> u64 {
@@ -75,6 +75,23 @@ fn a_directory_is_opened_to_list_it_or_for_its_paths_and_never_to_write() {
     assert_eq!(program.open_at(file, "x", 0, FD_READ, 0), Err(NOTDIR));
     let without = program.open("d", DIRECTORY, FD_READ).unwrap();
     assert_eq!(program.open_at(without, "f", 0, FD_READ, 0), Err(NOTCAPABLE));
+}
+
+/// Regression test: Go opens a directory (`os.OpenRoot`) without the right to truncate there, and then creates files in it.
+#[test]
+fn a_file_is_truncated_by_who_may_set_the_sizes_of_the_files_of_a_directory() {
+    const PATH_FILESTAT_SET_SIZE: u64 = 1 << 19;
+    let mut program = Program::new();
+    fs::create_dir(program.path("d")).unwrap();
+    program.write_file("d/f", "content");
+    let rights = ALL & !FD_WRITE & !PATH_FILESTAT_SET_SIZE;
+    let directory = program.open("d", DIRECTORY, rights).unwrap();
+    let fd = program.open_at(directory, "f", CREAT | TRUNC, FD_WRITE, 0).unwrap();
+    program.write(fd, "new").unwrap();
+    assert_eq!(fs::read(program.path("d/f")).unwrap(), b"new");
+    assert_eq!(program.call("fd_fdstat_set_rights", &[directory, 1 << 13, ALL & !FD_FILESTAT_SET_SIZE]), SUCCESS);
+    assert_eq!(program.open_at(directory, "f", TRUNC, FD_WRITE, 0), Err(NOTCAPABLE));
+    assert_eq!(fs::read(program.path("d/f")).unwrap(), b"new");
 }
 
 #[test]
