@@ -43,6 +43,18 @@ impl Address {
         })
     }
 
+    /// As `socket` takes it: to one of IPv4, an address of IPv4 that is written as one of IPv6 (RFC 4291, 2.5.5.2) is what it
+    /// stands for. Go writes so what it has looked up.
+    fn to_kernel_of(&self, socket: BorrowedFd<'_>) -> Result<SocketAddrAny, Errno> {
+        if let Self::V6(host, port) = self
+            && let Some(host) = Ipv6Addr::from(*host).to_ipv4_mapped()
+            && sockopt::socket_domain(socket)? == AddressFamily::INET
+        {
+            return Ok(SocketAddrV4::new(host, *port).into());
+        }
+        self.to_kernel()
+    }
+
     fn of_kernel(address: SocketAddrAny) -> Result<Self, Errno> {
         Ok(match address.address_family() {
             AddressFamily::INET => {
@@ -89,7 +101,7 @@ pub fn bind(socket: BorrowedFd<'_>, address: &Address, shared: bool) -> Result<(
     if shared && !matches!(address, Address::Unix(_)) {
         sockopt::set_socket_reuseport(socket, true)?;
     }
-    rustix::net::bind(socket, &address.to_kernel()?)
+    rustix::net::bind(socket, &address.to_kernel_of(socket)?)
 }
 
 /// Connects a socket.
@@ -97,7 +109,7 @@ pub fn bind(socket: BorrowedFd<'_>, address: &Address, shared: bool) -> Result<(
 /// # Errors
 /// Of connect(2).
 pub fn connect(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Errno> {
-    let to = address.to_kernel()?;
+    let to = address.to_kernel_of(socket)?;
     match (rustix::net::connect(socket, &to), address) {
         // A path's is given up, and tried anew.
         (Err(Errno::INTR), Address::Unix(_)) => retry_on_intr(|| rustix::net::connect(socket, &to)),
@@ -212,7 +224,7 @@ pub fn send(socket: BorrowedFd<'_>, pieces: &mut Pieces, to: Option<&Address>) -
             file::result(unsafe { libc::sendto(fd, piece.iov_base, piece.iov_len, flags, nobody, 0) })
         });
     }
-    let to = to.map(Address::to_kernel).transpose()?;
+    let to = to.map(|to| to.to_kernel_of(socket)).transpose()?;
     // SAFETY: for this structure all zeros are a value.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     if let Some(to) = &to {

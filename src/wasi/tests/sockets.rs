@@ -224,6 +224,28 @@ fn datagrams_come_with_their_sender_and_go_where_they_are_sent() {
     }
 }
 
+/// Regression test: Go's addresses that were looked up are written so, and were of a family that the socket is not.
+#[test]
+fn an_address_of_ipv4_that_is_written_as_one_of_ipv6_is_reached_by_a_socket_of_ipv4() {
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = u64::from(other.local_addr().unwrap().port());
+    let mut program = Program::new();
+    let mapped = address(&mut program, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1]);
+    let (text, bytes) = (program.put("hello"), program.room(4));
+    let list = program.pieces(&[(text, 5)]);
+    let mut buffer = [0; 16];
+    let fd = open(&mut program, V4, DATAGRAM);
+    assert_eq!(program.call("sock_bind", &[fd, mapped, 0]), SUCCESS);
+    assert_eq!(program.call("sock_send_to", &[fd, list, 1, mapped, port, 0, bytes]), SUCCESS);
+    assert_eq!(other.recv(&mut buffer).unwrap(), 5);
+    assert_eq!(program.call("sock_connect", &[fd, mapped, port]), SUCCESS);
+    assert_eq!(program.write(fd, "again"), Ok(5));
+    assert_eq!(other.recv(&mut buffer).unwrap(), 5);
+    // What is of IPv6 alone is not.
+    let loopback = address(&mut program, &LOOPBACK6);
+    assert_eq!(program.call("sock_send_to", &[fd, list, 1, loopback, port, 0, bytes]), AFNOSUPPORT);
+}
+
 #[test]
 fn old_modules_receive_datagrams_without_the_port() {
     let other = UdpSocket::bind("127.0.0.1:0").unwrap();
