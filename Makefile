@@ -17,7 +17,7 @@ logs := target/logs
 # Prints how many tests passed and failed in a log of `cargo test`.
 count := awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed + 0, failed + 0 }'
 
-.PHONY: help build check lint unit e2e test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest vm demo bench bench-floors images node-up node-shell node-logs node-down clean
+.PHONY: help build check lint unit e2e test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest programs vm demo bench bench-floors images node-up node-shell node-logs node-down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -37,7 +37,7 @@ unit: ## Unit tests; TEST=NAME runs those whose name contains NAME
 	$(node) sdk >/dev/null
 	NODE_SKIP_BUILD=1 $(node) up
 	code=0
-	cargo test --locked --no-fail-fast --workspace --exclude e2e --exclude wasmedge-engine $(TEST) || code=$$?
+	cargo test --locked --no-fail-fast --workspace --exclude e2e --exclude programs --exclude wasmedge-engine $(TEST) || code=$$?
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(CURDIR)/$(node) exec" \
 	    cargo test --locked --no-fail-fast --package wasmedge-engine $(TEST) || code=$$?
 	exit $$code
@@ -91,6 +91,9 @@ chaos: ## Lifecycles with faults at random moments; CHAOS_LIFECYCLES=10000, CHAO
 
 chaos-smoke: ## A minute of it; in CI
 	@CHAOS_NAME="make chaos-smoke" CHAOS_LIFECYCLES=150 CHAOS_FAULTS=50 CHAOS_BATCH=25 CHAOS_SECONDS=60 test/chaos/run
+
+programs: ## Real programs of many languages as containers, compared with runc; TEST=NAME, test/programs/README.md
+	@test/programs/run $(TEST)
 
 vm: ## End-to-end tests with systemd and cgroup v2, in a virtual machine; VM_TESTS="…" chooses
 	@test/vm/run
