@@ -60,7 +60,7 @@ pub fn path_open(
     length: u32,
     how: u32,
     base: u64,
-    inheriting: u64,
+    _: u64,
     fdflags: u32,
     to: u32,
 ) -> Outcome {
@@ -82,7 +82,9 @@ pub fn path_open(
         file => file?,
     };
     let mut opened = Descriptor::new(file)?;
-    opened.limit(asked & from.inheriting, Rights(inheriting) & from.inheriting);
+    // What a guest asks for to be passed on is not held against it: Zig passes on the rights for directories, and then writes
+    // files there. It gives rights up by `fd_fdstat_set_rights`.
+    opened.limit(asked & from.inheriting, from.inheriting);
     // A directory that was reached from one with walls is as far as its own paths go.
     opened.reach = if from.reach == Reach::Container { Reach::Container } else { Reach::Beneath };
     Ok(guest.write_u32(to, wasi.table.insert(opened))?)

@@ -94,6 +94,24 @@ fn a_file_is_truncated_by_who_may_set_the_sizes_of_the_files_of_a_directory() {
     assert_eq!(fs::read(program.path("d/f")).unwrap(), b"new");
 }
 
+/// Regression test: Zig opens a directory with the same rights for it and for what is in it, without `fd_write`, and then
+/// writes files there. Who wants to be held to less says so by `fd_fdstat_set_rights`.
+#[test]
+fn a_file_is_written_in_a_directory_that_was_opened_with_no_rights_for_its_files() {
+    let mut program = Program::new();
+    fs::create_dir(program.path("d")).unwrap();
+    let (path, to) = (program.put("d"), program.room(4));
+    let rights = ALL & !FD_WRITE & !FD_READ;
+    let how = DIRECTORY.into();
+    assert_eq!(program.call("path_open", &[root(), 1, path, 1, how, rights, rights, 0, to]), SUCCESS);
+    let directory = program.u32(to).into();
+    let fd = program.open_at(directory, "f", CREAT | TRUNC, FD_READ | FD_WRITE, 0).unwrap();
+    program.write(fd, "content").unwrap();
+    assert_eq!(fs::read(program.path("d/f")).unwrap(), b"content");
+    assert_eq!(program.call("fd_fdstat_set_rights", &[directory, 1 << 13, FD_READ]), SUCCESS);
+    assert_eq!(program.open_at(directory, "f", 0, FD_READ | FD_WRITE, 0), Err(NOTCAPABLE));
+}
+
 #[test]
 fn links_are_followed_wherever_in_the_container_they_lead() {
     let mut program = Program::new();
