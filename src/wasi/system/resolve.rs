@@ -32,11 +32,22 @@ pub struct Answer {
     pub name: Option<Vec<u8>>,
 }
 
+/// Ports that need no `/etc/services`, which images that are made from nothing do not have: WasmEdge's socket package for
+/// Rust looks for every host with the service `http`, and sets the port afterwards.
+const PORTS: [(&[u8], &[u8]); 2] = [(b"http", b"80"), (b"https", b"443")];
+
 /// Looks a host and a service up, by the container's files and servers. At most `most` answers.
 ///
 /// # Errors
 /// An `EAI_…` of getaddrinfo(3).
 pub fn look_up(host: Option<&[u8]>, service: Option<&[u8]>, hints: Hints, most: usize) -> Result<Vec<Answer>, i32> {
+    match (ask(host, service, hints, most), PORTS.iter().find(|(name, _)| Some(*name) == service)) {
+        (Err(libc::EAI_SERVICE), Some((_, port))) => ask(host, Some(port), hints, most),
+        (result, _) => result,
+    }
+}
+
+fn ask(host: Option<&[u8]>, service: Option<&[u8]>, hints: Hints, most: usize) -> Result<Vec<Answer>, i32> {
     let text = |bytes: Option<&[u8]>| bytes.map(CString::new).transpose().map_err(|_| libc::EAI_NONAME);
     let (host, service) = (text(host)?, text(service)?);
     let pointer = |text: &Option<CString>| text.as_ref().map_or(ptr::null(), |text| text.as_ptr());

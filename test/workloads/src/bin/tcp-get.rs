@@ -2,8 +2,8 @@
 //!
 //! usage: tcp-get HOST PORT PATH
 
-use std::io::{Error, ErrorKind, Write, copy, stdout};
-use wasmedge_wasi_socket::{TcpStream, nslookup};
+use std::io::{Write, copy, stdout};
+use wasmedge_wasi_socket::TcpStream;
 
 const USAGE: &str = "tcp-get HOST PORT PATH";
 
@@ -12,15 +12,8 @@ fn main() {
     let port: u16 = workloads::argument(2, USAGE);
     let path: String = workloads::argument(3, USAGE);
     let whom = format!("{host}:{port}");
-    let mut stream = workloads::or_exit(&whom, connect(&host, port));
+    let mut stream = workloads::or_exit(&whom, TcpStream::connect((host.as_str(), port)));
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     workloads::or_exit(&whom, stream.write_all(request.as_bytes()));
     workloads::or_exit(&whom, copy(&mut stream, &mut stdout()));
-}
-
-/// By name the crate's own `connect` looks for the service `http`, which only an image with `/etc/services` has.
-fn connect(host: &str, port: u16) -> Result<TcpStream, Error> {
-    let addresses = nslookup(host, &port.to_string())?;
-    let address = addresses.first().ok_or(ErrorKind::NotFound)?;
-    TcpStream::connect((address.ip(), port))
 }
