@@ -1,7 +1,7 @@
 //! The entries of a directory, from any of them on.
 //!
-//! A cookie is the kernel's own (`d_off` of getdents64(2), which lseek(2) takes), so that it stays good while the directory
-//! changes, and whoever has several listings open does not disturb one with another.
+//! A cookie stands for the kernel's own (`d_off` of getdents64(2), which lseek(2) takes), so that it stays good while the
+//! directory changes, and whoever has several listings open does not disturb one with another.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -10,7 +10,7 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use super::file;
+use super::{cookies::Cookies, file};
 
 /// Room for some hundred entries, in bytes.
 const BUFFER: usize = 32 << 10;
@@ -27,10 +27,11 @@ pub struct Listing {
     /// Its own open file: the guest's may be one that cannot be read from, and has a position of its own.
     file: OwnedFd,
     buffer: Vec<u8>,
-    /// The cookie of the first entry in the buffer.
+    /// The offset of the first entry in the buffer.
     first: u64,
-    /// The cookie of what comes after the last one, where the kernel goes on.
+    /// The offset of what comes after the last one, where the kernel goes on.
     after: u64,
+    cookies: Cookies,
 }
 
 /// An entry of a directory.
@@ -54,7 +55,7 @@ impl Listing {
     pub fn new(directory: BorrowedFd<'_>) -> Result<Self, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let file = retry_on_intr(|| rustix::fs::openat(directory, c".", flags, Mode::empty()))?;
-        Ok(Self { file, buffer: Vec::new(), first: 0, after: 0 })
+        Ok(Self { file, buffer: Vec::new(), first: 0, after: 0, cookies: Cookies::default() })
     }
 
     /// Tells the entries from `cookie` on, 0 for the beginning, until `take` wants no more of them.
@@ -62,17 +63,19 @@ impl Listing {
     /// # Errors
     /// Of getdents64(2) and lseek(2): `EINVAL` for what is no cookie.
     pub fn read(&mut self, cookie: u64, mut take: impl FnMut(&Entry<'_>) -> bool) -> Result<(), Errno> {
-        let mut at = match self.find(cookie) {
+        let offset = self.cookies.offset(cookie)?;
+        let mut at = match self.find(offset) {
             Some(at) => at,
             None => {
-                self.seek(cookie)?;
+                self.seek(offset)?;
                 self.fill()?;
                 0
             }
         };
         loop {
             while let Some((entry, length)) = entry(&self.buffer[at..]) {
-                if !take(&entry) {
+                let next = self.cookies.of(entry.next)?;
+                if !take(&Entry { next, ..entry }) {
                     return Ok(());
                 }
                 at += length;
@@ -86,23 +89,23 @@ impl Listing {
         }
     }
 
-    /// Where in the buffer the entry with this cookie is, or would come. The beginning is always read anew.
-    fn find(&self, cookie: u64) -> Option<usize> {
-        if cookie == 0 || self.buffer.is_empty() {
+    /// Where in the buffer the entry with this offset is, or would come. The beginning is always read anew.
+    fn find(&self, offset: u64) -> Option<usize> {
+        if offset == 0 || self.buffer.is_empty() {
             return None;
         }
         let (mut at, mut own) = (0, self.first);
-        while own != cookie {
+        while own != offset {
             let (entry, length) = entry(&self.buffer[at..])?;
             (at, own) = (at + length, entry.next);
         }
         Some(at)
     }
 
-    fn seek(&mut self, cookie: u64) -> Result<(), Errno> {
+    fn seek(&mut self, offset: u64) -> Result<(), Errno> {
         self.buffer.clear();
-        rustix::fs::seek(&self.file, SeekFrom::Start(cookie))?;
-        self.after = cookie;
+        rustix::fs::seek(&self.file, SeekFrom::Start(offset))?;
+        self.after = offset;
         Ok(())
     }
 
@@ -149,6 +152,8 @@ mod tests {
                     }
                     names.push(entry.name.to_vec());
                     cookie = entry.next;
+                    // ext4's offsets have more bits than a module's `telldir`.
+                    assert!(i32::try_from(cookie).is_ok(), "{cookie}");
                     true
                 })
                 .unwrap();

@@ -4,6 +4,7 @@
 //! restart it (signal(7)), and a container that is paused and resumed sleeps on.
 
 pub mod clock;
+mod cookies;
 pub mod file;
 pub mod listing;
 pub mod path;
