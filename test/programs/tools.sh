@@ -8,14 +8,15 @@ here=$PROGRAMS/../node
 
 # need_packages PACKAGE…: Debian packages on this machine, of which the clients of other registries are part.
 need_packages() {
-    host_packages=("$@") ensure_host_packages
+    local host_packages=("$@")
+    ensure_host_packages
 }
 
 # wheel NAME VERSION SHA256 FOLDER: the contents of a package of PyPI.
 wheel() {
     local name=$1 version=$2 hash=$3 folder=$4
     [ -e "$folder/.$version-$hash" ] && return
-    command -v pip3 >/dev/null || need_packages python3-pip
+    command -v pip3 >/dev/null || need_packages python3 python3-pip
     rm -rf "$folder"
     mkdir -p "$folder"
     printf '%s==%s --hash=sha256:%s\n' "$name" "$version" "$hash" >"$folder.txt"
@@ -35,7 +36,7 @@ zig() {
 
 # npm_ci FOLDER: what its package-lock.json names, in $WORK/node_modules.
 npm_ci() {
-    command -v npm >/dev/null || need_packages npm
+    command -v npm >/dev/null || need_packages nodejs npm
     cmp -s "$1/package-lock.json" "$WORK/package-lock.json" && [ -d "$WORK/node_modules" ] && return
     cp "$1/package.json" "$1/package-lock.json" "$WORK/"
     npm --prefix "$WORK" --silent --no-audit --no-fund ci
