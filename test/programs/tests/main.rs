@@ -4,4 +4,5 @@
 mod assemblyscript;
 mod c;
 mod go;
+mod python;
 mod refused;
