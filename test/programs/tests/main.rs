@@ -6,3 +6,4 @@ mod c;
 mod go;
 mod python;
 mod refused;
+mod rust;
