@@ -7,3 +7,4 @@ mod go;
 mod python;
 mod refused;
 mod rust;
+mod zig;
