@@ -6,5 +6,6 @@ mod c;
 mod go;
 mod python;
 mod refused;
+mod ripgrep;
 mod rust;
 mod zig;
