@@ -31,6 +31,8 @@ pub struct Listing {
     first: u64,
     /// The offset of what comes after the last one, where the kernel goes on.
     after: u64,
+    /// The offset of the entry that was wanted no more, and where it is in the buffer: there a guest with little room goes on.
+    stopped: (u64, usize),
     cookies: Cookies,
 }
 
@@ -55,7 +57,7 @@ impl Listing {
     pub fn new(directory: BorrowedFd<'_>) -> Result<Self, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let file = retry_on_intr(|| rustix::fs::openat(directory, c".", flags, Mode::empty()))?;
-        Ok(Self { file, buffer: Vec::new(), first: 0, after: 0, cookies: Cookies::default() })
+        Ok(Self { file, buffer: Vec::new(), first: 0, after: 0, stopped: (0, 0), cookies: Cookies::default() })
     }
 
     /// Tells the entries from `cookie` on, 0 for the beginning, until `take` wants no more of them.
@@ -63,7 +65,7 @@ impl Listing {
     /// # Errors
     /// Of getdents64(2) and lseek(2): `EINVAL` for what is no cookie.
     pub fn read(&mut self, cookie: u64, mut take: impl FnMut(&Entry<'_>) -> bool) -> Result<(), Errno> {
-        let offset = self.cookies.offset(cookie)?;
+        let mut offset = self.cookies.offset(cookie)?;
         let mut at = match self.find(offset) {
             Some(at) => at,
             None => {
@@ -76,9 +78,10 @@ impl Listing {
             while let Some((entry, length)) = entry(&self.buffer[at..]) {
                 let next = self.cookies.of(entry.next)?;
                 if !take(&Entry { next, ..entry }) {
+                    self.stopped = (offset, at);
                     return Ok(());
                 }
-                at += length;
+                (at, offset) = (at + length, entry.next);
             }
             if self.fill()? == 0 {
                 // A directory that stays open needs no memory.
@@ -93,6 +96,9 @@ impl Listing {
     fn find(&self, offset: u64) -> Option<usize> {
         if offset == 0 || self.buffer.is_empty() {
             return None;
+        }
+        if offset == self.stopped.0 {
+            return Some(self.stopped.1);
         }
         let (mut at, mut own) = (0, self.first);
         while own != offset {
@@ -111,7 +117,7 @@ impl Listing {
 
     /// Reads the next entries; how many bytes they take.
     fn fill(&mut self) -> Result<usize, Errno> {
-        self.first = self.after;
+        (self.first, self.stopped) = (self.after, (0, 0));
         self.buffer.try_reserve_exact(BUFFER.saturating_sub(self.buffer.len())).map_err(|_| Errno::NOMEM)?;
         self.buffer.resize(BUFFER, 0);
         let (fd, buffer) = (self.file.as_fd().as_raw_fd(), self.buffer.as_mut_ptr());

@@ -66,15 +66,6 @@ impl<'a> Place<'a> {
         Err(last)
     }
 
-    /// Whether there are links on the way of a path that was not found, as far as it leads: one system call, since programs
-    /// ask for many files that are not there. To be asked where there are no walls.
-    pub fn meets_links(&self, path: &[u8]) -> bool {
-        let looks = OFlags::PATH | OFlags::CLOEXEC;
-        let found = rustix::fs::openat2(self.directory, path, looks, Mode::empty(), ResolveFlags::NO_SYMLINKS);
-        // Whatever else went wrong may have been after a link.
-        !matches!(found, Err(Errno::NOENT))
-    }
-
     /// What is at the end of a path; of a link there, with `follow`, what it leads to.
     ///
     /// # Errors

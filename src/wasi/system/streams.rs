@@ -19,7 +19,7 @@ const MOST_LINKS: usize = 40;
 /// The number of the descriptor that a path leads to by way of `/proc/self/fd`, if it does. To be asked when the path
 /// itself was not found.
 pub fn behind(place: Place<'_>, path: &[u8]) -> Option<u32> {
-    if place.reach != Reach::Container || !place.meets_links(path) {
+    if place.reach != Reach::Container || !may_lead(place, path) {
         return None;
     }
     let mut walk = Walk { here: None, left: VecDeque::new(), links: 0 };
@@ -37,6 +37,13 @@ pub fn behind(place: Place<'_>, path: &[u8]) -> Option<u32> {
             Err(_) => walk.here = Some(here.open(&name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW).ok()?),
         }
     }
+}
+
+/// Whether a path that was not found may lead to a descriptor: one system call, since programs ask for many files that are not
+/// there. The number of the descriptor comes from the path itself, or from a link at its end.
+fn may_lead(place: Place<'_>, path: &[u8]) -> bool {
+    let number = path.iter().rev().take_while(|byte| **byte != b'/');
+    number.clone().all(u8::is_ascii_digit) || place.read_link(path).is_ok()
 }
 
 struct Walk {
