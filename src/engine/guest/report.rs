@@ -24,6 +24,9 @@ use wasmedge_shim_protocol::{Failure, MAX_TEXT, Reply, cut};
 /// What a worker brings forth: a reply and the file descriptors that go with it.
 pub type Finished = Result<(Reply, Vec<OwnedFd>), Failure>;
 
+/// Why an init failed that the kernel has killed for want of memory, in runc's words.
+pub const INIT_KILLED: &str = "container init was OOM-killed (memory limit too low?)";
+
 /// Most causes that are taken from one process.
 const MAX_CAUSES: usize = 64;
 

@@ -11,14 +11,17 @@ use libcontainer::{container::builder::ContainerBuilder, syscall::syscall::Sysca
 use wasmedge_shim_protocol::Pidfd;
 
 use super::{
-    cgroup::{self, Birth},
+    cgroup::{self, Birth, Kills},
     console::ConsoleSocket,
     hooks,
     making::{Born, Making},
     sibling,
 };
 use crate::{
-    guest::descriptors::{close_the_node_s, leave_the_log},
+    guest::{
+        descriptors::{close_the_node_s, leave_the_log},
+        report,
+    },
     hierarchies::own_membership,
 };
 
@@ -34,13 +37,20 @@ pub fn launch(making: &Making<'_>) -> Result<Born> {
     let outside = own_membership()?;
     let streams = making.stdio.iter().map(AsRawFd::as_raw_fd);
     let keep: Vec<RawFd> = streams.chain(placed.descriptors.iter().copied()).collect();
-    let (pid, pidfd) = sibling::by_helper(&Birth::into(&[])?, |_| {
+    let kills = Kills::of_the_node()?;
+    let born = sibling::by_helper(&Birth::into(&[])?, |_| {
         leave_the_log().and_then(|()| close_the_node_s(&keep)).context("closing inherited descriptors")?;
         making.causes.send();
         let pid = run(bundle, making)?;
         let pidfd = Pidfd::open(pid).with_context(|| format!("the container's init, process {pid}, has ended"))?;
         Ok((pid, OwnedFd::from(pidfd)))
-    })?;
+    });
+    // libcontainer has removed the cgroup, and with it the count.
+    if born.is_err() && kills.any() {
+        making.causes.collect();
+        report::cause(report::INIT_KILLED);
+    }
+    let (pid, pidfd) = born?;
     drop(spec_for_hooks);
     if let Some(path) = cgroup::mount::own_path(&placed.spec) {
         cgroup::join_the_rest(pid, &path)?;

@@ -9,16 +9,17 @@ use std::{
     fs::{self, File},
     io::{Read, Seek},
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use libcontainer::syscall::syscall::create_syscall;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use oci_spec::runtime::{Process, Spec};
-use wasmedge_shim_protocol::{ContainerKey, Exec, Failure, FailureKind, Location, Reply};
+use wasmedge_shim_protocol::{ContainerKey, Exec, Failure, FailureKind, Location, Pidfd, Reply};
 
 use super::{
-    cgroup::Birth,
+    cgroup::{Birth, Kills},
     check, handover, home, lookup,
     namespaces::Container,
     native_code::{self, Asker, NativeCode},
@@ -38,6 +39,12 @@ use crate::{
 
 /// Longest description of a process, in bytes; containerd's own bound for a message is 16 MiB.
 const MAX_DESCRIPTION: u64 = 16 << 20;
+
+/// What runc says before the cause.
+const REFUSED: &str = "exec failed: unable to start container process";
+
+/// How long a process that the kernel has killed may take to end.
+const KILL: Duration = Duration::from_millis(100);
 
 /// Runs the program whose description, an OCI `process` in JSON, is in `process`. The process's pidfd comes with the answer,
 /// and then the master of its terminal, if it has one.
@@ -110,11 +117,16 @@ fn run(
     let oom_score = spec.process().as_ref().and_then(Process::oom_score_adj);
     let birth = Birth::beside(&record.cgroups, container.pid()).context("cannot enter the container's cgroup")?;
     ensure!(!container.has_ended(), "it has ended");
-    spawn(
-        Making { tenant: Tenant { process, seccomp: seccomp.early, sandbox, stdio }, hidden, oom_score },
-        container,
-        &birth,
-    )
+    let tenant = Tenant { process, seccomp: seccomp.early, sandbox, stdio };
+    let kills = Kills::from_now(&record.cgroups);
+    spawn(Making { tenant, hidden, oom_score }, container, &birth, &kills).map_err(|error| match kills.any() {
+        // Another process of the container may be the one, as runc says too.
+        true => anyhow!(
+            "{REFUSED}: {} (possibly OOM-killed)",
+            format!("{error:#}").trim_start_matches(REFUSED).trim_start_matches(": ")
+        ),
+        false => error,
+    })
 }
 
 fn parse(file: OwnedFd) -> Result<Process> {
@@ -152,7 +164,7 @@ struct Making {
 
 /// Makes the process and waits until it is the program: its end of the channel is closed by execve, or by a module's
 /// hardening.
-fn spawn(making: Making, container: &Container, birth: &Birth) -> Result<(Reply, Vec<OwnedFd>)> {
+fn spawn(making: Making, container: &Container, birth: &Birth, kills: &Kills) -> Result<(Reply, Vec<OwnedFd>)> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     let terminal = making.tenant.stdio.is_none();
     let streams = making.tenant.stdio.iter().flatten().map(AsRawFd::as_raw_fd);
@@ -184,11 +196,16 @@ fn spawn(making: Making, container: &Container, birth: &Birth) -> Result<(Reply,
                 fds.push(master);
             }
             Some((_, Some(_))) => bail!("the new process sent a descriptor that was not asked for"),
-            Some((cause, None)) => bail!("exec failed: unable to start container process: {cause}"),
+            Some((cause, None)) => bail!("{REFUSED}: {cause}"),
             None => break,
         }
     }
-    ensure!(!master_is_due, "the new process ended before it had a terminal");
+    ensure!(!master_is_due, "{REFUSED}: it ended before it had a terminal");
+    // Its end closes the channel as well. The kernel counts a kill before.
+    if kills.any() {
+        let process = Pidfd::from(fds[0].try_clone()?);
+        ensure!(!process.wait(KILL)?, "{REFUSED}: it has ended");
+    }
     Ok((Reply::Executed(pid.unsigned_abs()), fds))
 }
 

@@ -31,7 +31,7 @@ use wasmedge_shim_protocol::Create;
 
 use super::{
     by_hand::check_apparmor,
-    cgroup::{self, Birth},
+    cgroup::{self, Birth, Kills},
     hooks,
     making::{Born, Making},
     sibling::{self, Sibling},
@@ -39,7 +39,7 @@ use super::{
 use crate::guest::{
     EXEC_FAILED,
     descriptors::{close_the_node_s, leave_the_log},
-    exit_now,
+    exit_now, report,
 };
 
 /// Whether the container that `spec` describes can be made here: its cgroups are plain directories, and while it is made
@@ -80,21 +80,30 @@ pub fn launch(making: &Making<'_>) -> Result<Born> {
     let place = cgroup::Place::new(&path)?;
     let cgroups = place.make()?;
     place.limit(&spec, &making.request.key.id)?;
-    let birth = Birth::into(&cgroups)?;
+    let born = give_birth(spec, making, &Birth::into(&cgroups)?);
+    if born.is_err() && Kills::in_new(&cgroups).any() {
+        report::cause(report::INIT_KILLED);
+    }
+    let (pid, pidfd) = born?;
+    Ok(Born { pid, pidfd, cgroups })
+}
+
+/// The init, and its descriptor.
+fn give_birth(spec: Spec, making: &Making<'_>, birth: &Birth) -> Result<(i32, OwnedFd)> {
     let namespace = pid_namespace(&spec);
     let args = arguments(spec, making)?;
     let keep = descriptors(&args, making);
     let (mut to_us, mut from_init) = channel::main_channel()?;
     let (to_init, mut from_us) = channel::init_channel()?;
     let mut child = |born: Option<bool>| {
-        let failed = become_init(&args, making, &keep, &birth, born, &mut to_us, &mut from_us);
+        let failed = become_init(&args, making, &keep, birth, born, &mut to_us, &mut from_us);
         // A worker that is gone has nobody left to tell.
         let _ = to_us.exec_failed(failed);
         exit_now(EXEC_FAILED);
     };
     let (pid, pidfd) = match namespace {
         // Others are in it, who may be allowed to trace.
-        PidNamespace::Joined(path) => sibling::by_helper(&birth, |answer| {
+        PidNamespace::Joined(path) => sibling::by_helper(birth, |answer| {
             leave_the_log().and_then(|()| close_the_node_s(&keep)).context("closing inherited descriptors")?;
             enter_pid_namespace(&path)?;
             sibling::plain(|| {
@@ -105,7 +114,7 @@ pub fn launch(making: &Making<'_>) -> Result<Born> {
         })?,
         PidNamespace::New | PidNamespace::OfTheNode => {
             let flag = if namespace == PidNamespace::New { libc::CLONE_NEWPID } else { 0 };
-            match sibling::make(flag, &birth).context("cannot make the container's init")? {
+            match sibling::make(flag, birth).context("cannot make the container's init")? {
                 Sibling::Child(born) => child(Some(born)),
                 Sibling::Made(pid, pidfd) => (pid, pidfd),
             }
@@ -115,7 +124,7 @@ pub fn launch(making: &Making<'_>) -> Result<Born> {
     to_us.close()?;
     to_init.close()?;
     from_init.wait_for_init_ready()?;
-    Ok(Born { pid, pidfd, cgroups })
+    Ok((pid, pidfd))
 }
 
 /// What libcontainer checks of a spec before it makes anything.

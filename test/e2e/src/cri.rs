@@ -75,7 +75,12 @@ impl Pod {
         started.unwrap_or_else(|refused| panic!("the container does not start: {}\n{refused}", refused.stderr))
     }
 
-    fn try_container_with(
+    /// As [`Pod::try_container`], with a change of the container's configuration.
+    ///
+    /// # Errors
+    /// The `crictl start` that failed.
+    #[track_caller]
+    pub fn try_container_with(
         &self,
         kind: Kind,
         words: &[&str],

@@ -16,6 +16,9 @@ for_kinds! {
     docker_tells_of_the_event;
     an_exec_that_is_out_of_memory_is_killed_alone;
     the_status_of_a_pod_s_container_says_why_it_ended;
+    a_container_that_is_killed_while_it_is_made_says_so: Wasm Linux;
+    a_pod_s_container_that_is_killed_while_it_is_made_says_so: Wasm Linux;
+    an_exec_that_is_killed_while_it_is_made_says_so: Wasm Linux;
 }
 
 const LIMIT: [&str; 4] = ["-m", "32m", "--memory-swap", "32m"];
@@ -106,4 +109,39 @@ fn the_status_of_a_pod_s_container_says_why_it_ended(scene: &Scene, kind: Kind) 
     });
     assert_eq!(container.wait(), 137);
     until("the reason", || (container.status()["reason"] == "OOMKilled").then_some(()));
+}
+
+/// runc's words, for limits that runc itself does not even set.
+const KILLED: &str = "container init was OOM-killed (memory limit too low?)";
+
+/// Less than any process takes, in bytes.
+const TOO_LOW: u64 = 100_000;
+
+fn a_container_that_is_killed_while_it_is_made_says_so(scene: &Scene, kind: Kind) {
+    let run = scene.ctr(kind).flags([format!("--memory-limit={TOO_LOW}")]).run(kind.exiter(0));
+    run.fails().says_in_one_line(&[KILLED]);
+}
+
+fn a_pod_s_container_that_is_killed_while_it_is_made_says_so(scene: &Scene, kind: Kind) {
+    let words = kind.exiter(0);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let refused = scene.pod(kind).try_container_with(kind, &words, |config| {
+        config["linux"]["resources"] = serde_json::json!({ "memory_limit_in_bytes": TOO_LOW });
+    });
+    refused.expect_err("it starts").says_in_one_line(&[KILLED]);
+}
+
+fn an_exec_that_is_killed_while_it_is_made_says_so(scene: &Scene, kind: Kind) {
+    let run = scene.docker(kind).image("both").flags(LIMIT).flags(["--tmpfs", "/full:size=200m"]);
+    let container = run.detach(Kind::Linux.sleeper());
+    container.says("sleeping");
+    // The writer is to be killed and not the container; what is in the file stays.
+    let fill = "echo 1000 > /proc/self/oom_score_adj; exec dd if=/dev/zero of=/full/file bs=4k count=50000";
+    container.exec(&[], ["sh", "-c", fill]).finish().exits(137);
+    let run = container.exec(&[], kind.exiter(0)).finish();
+    // Docker's client prints what was refused there.
+    let cause = "exec failed: unable to start container process: ";
+    let run = run.fails();
+    assert!(run.stdout.contains(cause) && run.stdout.trim_end().ends_with(" (possibly OOM-killed)"), "{run}");
+    assert!(container.init().lives());
 }
