@@ -38,6 +38,9 @@ pub enum FromHost {
     Exited(Exit),
     /// Answer to [`ToHost::Ping`].
     Pong,
+    /// As [`Self::Exited`], of a process that said of itself that it failed for want of memory: its status is sent with
+    /// [`ExitStatus::out_of_memory`] unset. Since version 7.
+    ExitedOutOfMemory(Exit),
 }
 
 /// A reply or the reason why there is none.
@@ -221,12 +224,17 @@ pub struct ExitStatus {
     pub code: u32,
     /// When, in nanoseconds since the Unix epoch.
     pub at_unix_nanos: u64,
+    /// Whether it was for want of memory, as the process itself said: the container's limit refused memory to a module, which
+    /// failed then. What the kernel kills says nothing. Not part of the messages, see [`FromHost::ExitedOutOfMemory`].
+    #[serde(skip)]
+    pub out_of_memory: bool,
 }
 
 impl ExitStatus {
     /// The status `code` at the current time.
     pub fn now(code: u32) -> Self {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self { code, at_unix_nanos: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX) }
+        let at_unix_nanos = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
+        Self { code, at_unix_nanos, out_of_memory: false }
     }
 }

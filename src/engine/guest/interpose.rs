@@ -9,6 +9,9 @@ use std::{
 
 use libc::{c_int, c_void, size_t};
 
+use super::out_of_memory;
+use crate::wasm::UNLIMITED;
+
 /// What the engine may allocate beside the guest's linear memories, at least, in bytes: without it a guest that fills
 /// its memory to the last page would take from the engine what it needs to tell the guest so.
 pub const ENGINE_SLACK: u64 = 1 << 20;
@@ -18,6 +21,9 @@ static ENGINE: AtomicU64 = AtomicU64::new(0);
 /// Linear memory that the guest has, in bytes.
 static LINEAR: AtomicU64 = AtomicU64::new(0);
 
+/// What of the limit on private memory is not the module's, in bytes.
+static BASE: AtomicU64 = AtomicU64::new(0);
+
 /// Linear memory that the guest may have in any case, in bytes.
 static MOST: AtomicU64 = AtomicU64::new(u64::MAX);
 
@@ -26,6 +32,11 @@ static MOST: AtomicU64 = AtomicU64::new(u64::MAX);
 pub fn bound_linear_memory(engine: u64, most: u64) {
     MOST.store(most, Ordering::Relaxed);
     ENGINE.store(engine, Ordering::Relaxed);
+}
+
+/// Of `RLIMIT_DATA` this many bytes are not for the module: what it leaves beyond is the container's limit.
+pub fn set_base(bytes: u64) {
+    BASE.store(bytes, Ordering::Relaxed);
 }
 
 /// Bytes of linear memory that the guest has. It never gives any back.
@@ -70,13 +81,25 @@ pub unsafe extern "C" fn mmap(
     mapped
 }
 
+/// Whether linear memory may have so many `more` bytes. Notes where it is the container's limit that refuses them.
 fn fits(more: u64) -> bool {
+    let linear = LINEAR.load(Ordering::Relaxed).saturating_add(more);
+    if linear > MOST.load(Ordering::Relaxed) {
+        return false;
+    }
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: writes one structure.
     if unsafe { libc::getrlimit(libc::RLIMIT_DATA, &raw mut limit) } != 0 {
         return false;
     }
-    let linear = LINEAR.load(Ordering::Relaxed).saturating_add(more);
     let taken = ENGINE.load(Ordering::Relaxed).saturating_add(linear).saturating_add(ENGINE_SLACK);
-    taken <= limit.rlim_cur && linear <= MOST.load(Ordering::Relaxed)
+    if taken <= limit.rlim_cur {
+        return true;
+    }
+    // One that was given for the process itself (`--ulimit data`) is the hard one, and none of the container's.
+    let data = limit.rlim_cur.saturating_sub(BASE.load(Ordering::Relaxed));
+    if limit.rlim_cur < limit.rlim_max && data < UNLIMITED {
+        out_of_memory::refuse(data);
+    }
+    false
 }

@@ -65,7 +65,9 @@ fn can_map(length: usize) -> bool {
 /// cannot raise either.
 pub fn bound(limits: &Limits, inherited: u64) -> io::Result<()> {
     let (given, _) = getrlimit(Resource::RLIMIT_DATA)?;
-    let own = inherited.saturating_add(limits.data()).saturating_add(ENGINE_SLACK);
+    let base = inherited.saturating_add(ENGINE_SLACK);
+    interpose::set_base(base);
+    let own = base.saturating_add(limits.data());
     Ok(setrlimit(Resource::RLIMIT_DATA, own.min(given), given)?)
 }
 

@@ -16,6 +16,7 @@ mod interpose;
 mod memory;
 mod missing;
 mod native;
+mod out_of_memory;
 mod overflow;
 mod pages;
 mod preopens;
@@ -39,6 +40,7 @@ pub use hidden::{HIDDEN_FROM_MODULES, hidden_below, hide_from_module, is_hidden}
 pub use hook::run as run_hook;
 pub use missing::missing;
 pub use native::EXEC_FAILED;
+pub use out_of_memory::NAME as OUT_OF_MEMORY;
 pub use pages::release_program_pages;
 pub use preopens::Preopen;
 pub use profile::{Profile as SeccompProfile, take as take_seccomp_profile};

@@ -15,7 +15,7 @@ use std::{
 use libc::{c_int, c_void, sigaction as Action, siginfo_t};
 use nix::errno::Errno;
 
-use super::{interpose, signals::TRAP_EXIT_CODE, statistics};
+use super::{interpose, out_of_memory, signals::TRAP_EXIT_CODE, statistics};
 
 /// Bytes for the handlers: WasmEdge walks the guest's frames in its own.
 const HANDLERS_STACK: usize = 128 * 1024;
@@ -79,6 +79,7 @@ extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void
         if signal == libc::SIGSEGV && (*info).si_addr().addr().abs_diff(stack_pointer(context)) < FRAME {
             let words = LAST_WORDS.get().map_or("", String::as_str);
             libc::write(2, words.as_ptr().cast(), words.len());
+            out_of_memory::tell();
             statistics::tell();
             libc::_exit(TRAP_EXIT_CODE);
         }

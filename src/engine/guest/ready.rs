@@ -12,7 +12,7 @@ use super::{
     console, core_dump,
     entrypoint::{Entrypoint, resolve},
     harden::{self, Hardening},
-    memory, native, overflow, pages, readable_signals,
+    memory, native, out_of_memory, overflow, pages, readable_signals,
     settings::Settings,
     signals::{self, TRAP_EXIT_CODE},
     statistics, timer, title, world,
@@ -182,6 +182,7 @@ impl Sandbox {
         // SAFETY: only touches free memory of the allocator.
         unsafe { libc::malloc_trim(0) };
         pages::release_program_pages();
+        out_of_memory::prepare(name);
         // A handler that cannot be set costs a message, not the module.
         let _ = signals::end_on_abort(name);
         let _ = overflow::end_on_overflow(name);
@@ -208,6 +209,9 @@ impl Sandbox {
                 TRAP_EXIT_CODE
             }
         };
+        if code != 0 {
+            out_of_memory::tell();
+        }
         statistics::tell();
         exit_now(code)
     }

@@ -249,6 +249,8 @@ fn rules() -> Result<Rules, seccompiler::BackendError> {
     let equal = |argument, length, value| SeccompCondition::new(argument, length, SeccompCmpOp::Eq, value);
     let own = equal(0, SeccompCmpArgLen::Dword, 0)?;
     let read = equal(2, SeccompCmpArgLen::Qword, 0)?;
+    // A process that is out of memory says so by its name.
+    rules.insert(libc::SYS_prctl, one_of(0, [libc::PR_SET_NAME as u64])?);
     rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![own, read])?]);
     Ok(rules)
 }
@@ -341,6 +343,8 @@ mod tests {
     fn what_a_guest_does_is_allowed() {
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_socket, libc::AF_INET, libc::SOCK_STREAM, 0) }), 0);
         assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_getrandom, 0, 0, 0) }), 0);
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_NAME, c"x".as_ptr()) }), 0);
+        assert_eq!(errno_of(|| unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 1) }), libc::EPERM);
         assert_ne!(errno_of(|| unsafe { libc::syscall(libc::SYS_ioctl, 0, libc::FIONREAD, 0) }), libc::EPERM);
     }
 }

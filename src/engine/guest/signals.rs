@@ -6,7 +6,7 @@ use std::{io, sync::OnceLock};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use wasmedge_shim_protocol::Signals;
 
-use super::{readable_signals, statistics};
+use super::{out_of_memory, readable_signals, statistics};
 
 /// Exit code of a guest that trapped: what the shell shows for a process that aborted (128 + SIGABRT).
 pub const TRAP_EXIT_CODE: i32 = 134;
@@ -29,6 +29,7 @@ extern "C" fn give_up() {
     // SAFETY: write and _exit are async-signal-safe.
     unsafe {
         libc::write(2, words.as_ptr().cast(), words.len());
+        out_of_memory::tell();
         statistics::tell();
         libc::_exit(TRAP_EXIT_CODE)
     }

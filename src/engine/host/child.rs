@@ -10,6 +10,8 @@ use std::{
 
 use wasmedge_shim_protocol::ExitStatus;
 
+use crate::guest::OUT_OF_MEMORY;
+
 /// What the process behind a pidfd is to this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kin {
@@ -39,8 +41,24 @@ pub fn kin(pidfd: &impl AsFd) -> io::Result<Kin> {
 /// # Errors
 /// `ECHILD` for a stranger.
 pub fn reap(pidfd: &impl AsFd) -> io::Result<Option<ExitStatus>> {
+    // Its last words are gone once it is reaped.
+    let Some(ended) = wait(pidfd, libc::WNOWAIT)? else { return Ok(None) };
+    let out_of_memory = failed(&ended) && says_out_of_memory(&ended);
     let info = wait(pidfd, 0)?;
-    Ok(info.map(|info| ExitStatus::now(exit_code(&info))))
+    Ok(info.map(|info| ExitStatus { out_of_memory, ..ExitStatus::now(exit_code(&info)) }))
+}
+
+/// Whether it left by itself and not in success.
+fn failed(info: &libc::siginfo_t) -> bool {
+    info.si_code == libc::CLD_EXITED && exit_code(info) != 0
+}
+
+/// Whether the child, which has ended and has not been reaped, called itself so at last. Nothing of that is believed but that
+/// it is what the process says of itself.
+fn says_out_of_memory(info: &libc::siginfo_t) -> bool {
+    // SAFETY: the kernel fills this field for a child that has ended.
+    let pid = unsafe { info.si_pid() };
+    fs::read(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_ascii_end() == OUT_OF_MEMORY.to_bytes())
 }
 
 /// The process id behind `pidfd`, as this process sees it; `None` once it has been reaped.
@@ -123,6 +141,21 @@ mod tests {
         let pidfd = child("exit 42");
         assert!(pidfd.wait(Duration::from_secs(10)).unwrap());
         assert_eq!(reap(&pidfd).unwrap().map(|status| status.code), Some(42));
+    }
+
+    #[test]
+    fn what_a_child_says_of_its_end_is_heard_where_it_failed_by_itself() {
+        let named = |script: &str| {
+            let pidfd = child(&format!("printf wasmedge/oom > /proc/self/comm; {script}"));
+            assert!(pidfd.wait(Duration::from_secs(10)).unwrap());
+            reap(&pidfd).unwrap().map(|status| (status.code, status.out_of_memory))
+        };
+        assert_eq!(named("exit 134"), Some((134, true)));
+        assert_eq!(named("exit 0"), Some((0, false)));
+        assert_eq!(named("kill -9 $$"), Some((137, false)));
+        let silent = child("exit 134");
+        assert!(silent.wait(Duration::from_secs(10)).unwrap());
+        assert!(!reap(&silent).unwrap().unwrap().out_of_memory);
     }
 
     #[test]

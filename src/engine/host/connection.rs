@@ -7,10 +7,13 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use wasmedge_shim_protocol::{Channel, Error, Failure, FromHost, Hello, Received, ToHost};
+use wasmedge_shim_protocol::{Channel, Error, Exit, Failure, FromHost, Hello, Received, ToHost};
 
 /// Messages that wait for a shim which does not read. Containers end once each, so a living shim stays far below.
 const MAX_WAITING: usize = 1024;
+
+/// The version of the messages that brought [`FromHost::ExitedOutOfMemory`].
+const TELLS_OF_MEMORY: u32 = 7;
 
 /// Identifies a connection for as long as the host lives.
 pub type ConnectionId = u64;
@@ -19,13 +22,14 @@ pub type ConnectionId = u64;
 pub struct Connection {
     channel: Channel,
     waiting: VecDeque<(FromHost, Vec<OwnedFd>)>,
-    greeted: bool,
+    /// The version of the messages that both ends speak, once they have greeted each other.
+    version: Option<u32>,
 }
 
 impl Connection {
     /// For an accepted channel.
     pub fn new(channel: Channel) -> Self {
-        Self { channel, waiting: VecDeque::new(), greeted: false }
+        Self { channel, waiting: VecDeque::new(), version: None }
     }
 
     /// The socket, for polling.
@@ -47,7 +51,7 @@ impl Connection {
             };
             match message {
                 ToHost::Hello(hello) => self.greet(&hello)?,
-                _ if !self.greeted => bail!("a message came before the hello"),
+                _ if self.version.is_none() => bail!("a message came before the hello"),
                 ToHost::Ping => self.send(FromHost::Pong, Vec::new())?,
                 ToHost::Request { id, .. } if fds_lost => {
                     let failure = Failure::internal("the engine host has no room for the request's file descriptors");
@@ -59,14 +63,19 @@ impl Connection {
     }
 
     fn greet(&mut self, theirs: &Hello) -> Result<()> {
-        if self.greeted {
+        if self.version.is_some() {
             bail!("{} says hello twice", theirs.program);
         }
         let ours = Hello::of(concat!("wasmedge-engine ", env!("CARGO_PKG_VERSION")));
         self.send(FromHost::Hello(ours), Vec::new())?;
-        theirs.common_version()?;
-        self.greeted = true;
+        self.version = Some(theirs.common_version()?);
         Ok(())
+    }
+
+    /// The message that tells this shim of the end of a process.
+    pub fn end(&self, exit: Exit) -> FromHost {
+        let understood = self.version.is_some_and(|version| version >= TELLS_OF_MEMORY);
+        if exit.status.out_of_memory && understood { FromHost::ExitedOutOfMemory(exit) } else { FromHost::Exited(exit) }
     }
 
     /// Sends a message with its file descriptors, after those that wait.
@@ -107,7 +116,7 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-    use wasmedge_shim_protocol::{ContainerKey, Created, FailureKind, Outcome, Reply, Request};
+    use wasmedge_shim_protocol::{ContainerKey, Created, ExitStatus, FailureKind, Outcome, Reply, Request};
 
     use super::*;
 
@@ -124,6 +133,21 @@ mod tests {
     fn start(id: u64) -> ToHost {
         let key = ContainerKey { namespace: "default".into(), id: "one".into() };
         ToHost::Request { id, request: Request::Start(key) }
+    }
+
+    #[test]
+    fn an_end_for_want_of_memory_is_told_to_those_who_know_of_such() {
+        let key = ContainerKey { namespace: "default".into(), id: "one".into() };
+        let exit = |out_of_memory| Exit {
+            key: key.clone(),
+            pid: 1,
+            status: ExitStatus { code: 134, at_unix_nanos: 0, out_of_memory },
+        };
+        let (mut host, _shim) = greeted();
+        assert_eq!(host.end(exit(true)), FromHost::ExitedOutOfMemory(exit(true)));
+        assert_eq!(host.end(exit(false)), FromHost::Exited(exit(false)));
+        host.version = Some(TELLS_OF_MEMORY - 1);
+        assert!(matches!(host.end(exit(true)), FromHost::Exited(_)));
     }
 
     /// Regression test for C20: a peer that keeps greeting costs a recursion each time.

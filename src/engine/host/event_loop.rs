@@ -10,7 +10,7 @@ use nix::{
     errno::Errno,
     sys::epoll::{EpollEvent, EpollFlags, EpollTimeout},
 };
-use wasmedge_shim_protocol::{ExitStatus, FromHost};
+use wasmedge_shim_protocol::ExitStatus;
 
 use super::{
     child,
@@ -186,7 +186,9 @@ impl Host {
         let _ = self.epoll.delete(pidfd);
         if let Some((exit, owner, was_init)) = self.containers.ended(pid, status) {
             let key = exit.key.clone();
-            self.send(owner, FromHost::Exited(exit), Vec::new());
+            if let Some(end) = self.connections.get(&owner).map(|connection| connection.end(exit)) {
+                self.send(owner, end, Vec::new());
+            }
             if was_init {
                 self.init_ended(&key);
             }

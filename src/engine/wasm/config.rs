@@ -8,7 +8,7 @@ use wasmedge_sys::ffi;
 pub const PAGE: u64 = 64 * 1024;
 
 /// What a module without a limit may take, in bytes: all that a 32-bit linear memory can hold, and a quarter of that.
-const UNLIMITED: u64 = 5 << 30;
+pub const UNLIMITED: u64 = 5 << 30;
 
 /// Private memory of a container's init before its module grows, in bytes: 2 MB measured, and as much again for what
 /// the sandbox's construction leaves in the cgroup.
@@ -43,6 +43,12 @@ impl Limits {
     pub fn data(&self) -> u64 {
         let Some(limit) = self.memory else { return UNLIMITED };
         limit.saturating_sub(PROCESS_MEMORY + limit / PAGE_TABLE_SHARE).clamp(PAGE, UNLIMITED)
+    }
+
+    /// The container's memory limit, in bytes, that leaves a module `data` bytes.
+    pub fn with_data(data: u64) -> u64 {
+        let process = data.saturating_add(PROCESS_MEMORY);
+        process.saturating_add(process / (PAGE_TABLE_SHARE - 1))
     }
 }
 
@@ -126,6 +132,15 @@ mod tests {
         assert_eq!(data(Some(32 << 20)), (28 << 20) - (1 << 18));
         assert_eq!(data(Some(100)), PAGE);
         assert_eq!(data(Some(u64::MAX)), UNLIMITED);
+    }
+
+    #[test]
+    fn the_container_s_limit_is_known_by_what_it_leaves() {
+        for mib in [6, 32, 100, 128, 1000, 4096_u64] {
+            let limits = Limits { memory: Some(mib << 20), ..Limits::default() };
+            let (found, right) = (Limits::with_data(limits.data()), mib << 20);
+            assert!(found <= right && right - found <= 2, "{mib}: {found}");
+        }
     }
 
     /// The proposals that `config` has on.

@@ -26,7 +26,7 @@ mod wasi;
 mod world;
 
 pub use compiler::compile;
-pub use config::{Features, Limits, PAGE};
+pub use config::{Features, Limits, PAGE, UNLIMITED};
 pub use core_dump::CoreDump;
 pub use dynamic_linker::release_native_pages;
 pub use entry::Invocation;

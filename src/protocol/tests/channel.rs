@@ -150,7 +150,12 @@ fn a_host_of_another_version_is_refused_and_both_versions_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let host = host_of_version(&dir.path().join("host.sock"), 99);
     let error = Channel::connect(&dir.path().join("host.sock"), "test").unwrap_err();
-    assert_eq!(error.to_string(), format!("test speaks protocol version 99, this program version {PROTOCOL_VERSION}"));
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "test speaks protocol version 99, this program version {OLDEST_PROTOCOL_VERSION} to {PROTOCOL_VERSION}"
+        )
+    );
     host.join().unwrap();
 }
 

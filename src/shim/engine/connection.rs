@@ -156,6 +156,10 @@ impl Connection {
                 None
             }
             FromHost::Exited(exit) => Some(Notice::Exited(exit)),
+            FromHost::ExitedOutOfMemory(mut exit) => {
+                exit.status.out_of_memory = true;
+                Some(Notice::Exited(exit))
+            }
             FromHost::Hello(_) | FromHost::Pong => None,
         }
     }

@@ -167,7 +167,7 @@ mod tests {
         task.set_live(&task.process(exec_id).unwrap(), live(pid))
     }
 
-    const STATUS: ExitStatus = ExitStatus { code: 3, at_unix_nanos: 0 };
+    const STATUS: ExitStatus = ExitStatus { code: 3, at_unix_nanos: 0, out_of_memory: false };
 
     /// Regression test for C9: process ids are used again.
     #[test]

@@ -48,13 +48,16 @@ pub async fn follow(tasks: Arc<Tasks>, publisher: Arc<Publisher>, mut notices: m
 
 /// Makes an end known, in its turn. The end of an init comes after those of the container's other programs.
 pub async fn ended(task: Arc<Task>, process: Arc<Process>, status: ExitStatus, publisher: Arc<Publisher>) {
+    let mut killed = false;
     if process.exec_id.is_empty() {
         end_programs(&task).await;
-        if task.has_new_oom_kill() || task.has_likely_oom_kill(status) {
-            tell_of_oom(&task, &publisher).await;
-        }
+        killed = task.has_new_oom_kill() || task.has_likely_oom_kill(status);
     }
     let _turn = process.turn.lock().await;
+    // Both at once are one event. Only the host tells of `out_of_memory`, once for each process.
+    if killed || status.out_of_memory {
+        tell_of_oom(&task, &publisher).await;
+    }
     if !process.set_stopped(status) {
         return;
     }

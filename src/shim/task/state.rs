@@ -98,7 +98,7 @@ impl State {
 mod tests {
     use super::*;
 
-    const STOPPED: State = State::Stopped(ExitStatus { code: 3, at_unix_nanos: 0 });
+    const STOPPED: State = State::Stopped(ExitStatus { code: 3, at_unix_nanos: 0, out_of_memory: false });
 
     /// In which states a verb is possible.
     fn possible(check: fn(State) -> Result<()>) -> Vec<State> {

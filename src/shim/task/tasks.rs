@@ -275,7 +275,7 @@ mod tests {
         let tasks = Arc::new(Tasks::default());
         let reservation = tasks.reserve("one").unwrap();
         let key = ContainerKey { namespace: "default".into(), id: "one".into() };
-        let status = ExitStatus { code: 3, at_unix_nanos: 0 };
+        let status = ExitStatus { code: 3, at_unix_nanos: 0, out_of_memory: false };
         assert!(tasks.ended(&Exit { key: key.clone(), pid: 7, status }).is_none());
         let init = Process::new("", containerd_shim::asynchronous::io::Stdio::default());
         let pidfd = wasmedge_shim_protocol::Pidfd::open(std::process::id().cast_signed()).unwrap();

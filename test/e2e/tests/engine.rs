@@ -2,6 +2,7 @@
 
 mod core_dumps;
 mod limits;
+mod out_of_memory;
 mod plugins;
 mod ports;
 mod preopens;

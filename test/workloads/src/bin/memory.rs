@@ -1,9 +1,9 @@
 //! Grows the linear memory by the size given, 1 MiB at a time, and writes to each 4 KiB of it. Every 16 MiB it says
-//! how far it is. When the engine refuses to grow further it says so and exits with 7.
+//! how far it is. When the engine refuses to grow further it says so and exits with 7, traps, sleeps or goes on, as asked.
 //!
 //! With `-` it says `ready`, grows once by each size that it reads, a line of stdin each, and says `grew` or `refused`.
 //!
-//! usage: memory MIB [HOLD_SECONDS] | memory -
+//! usage: memory MIB [HOLD_SECONDS|trap|sleep|go-on] | memory -
 
 use core::arch::wasm32::memory_grow;
 use std::{process::exit, thread, time::Duration};
@@ -15,11 +15,16 @@ fn main() {
     if std::env::args().nth(1).as_deref() == Some("-") {
         return on_demand();
     }
-    let mib: usize = workloads::argument(1, "memory MIB [HOLD_SECONDS] | memory -");
+    let mib: usize = workloads::argument(1, "memory MIB [HOLD_SECONDS|trap|sleep|go-on] | memory -");
     for done in 0..mib {
         if !grow() {
             println!("memory.grow failed after {done} MiB");
-            exit(7);
+            match std::env::args().nth(2).as_deref() {
+                Some("trap") => core::arch::wasm32::unreachable(),
+                Some("sleep") => thread::sleep(Duration::from_secs(600)),
+                Some("go-on") => return,
+                _ => exit(7),
+            }
         }
         if (done + 1) % 16 == 0 {
             println!("{} MiB", done + 1);
