@@ -32,7 +32,7 @@ impl Default for Aot {
     fn default() -> Self {
         Self {
             policy: AotPolicy::Tiered,
-            wait_millis: 1000,
+            wait_millis: 30_000,
             level: Optimization::O2,
             cache_mib: 1024,
             most_policy: AotPolicy::Require,

@@ -1,10 +1,11 @@
 //! What compilations may take of the node, all together and each one.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use wasmedge_shim_protocol::Aot;
 
 use super::cgroup;
+use crate::wasm::code_size;
 
 /// Least memory of all compilers together, in bytes, where the options do not say.
 const LEAST: u64 = 512 << 20;
@@ -20,6 +21,9 @@ const PER_BYTE: u64 = 600;
 
 /// The same of memory that is really used.
 const USED: (u64, u64) = (64 << 20, 200);
+
+/// Bytes of WebAssembly code a second that the compiler gets through without optimization, on a fast and idle machine.
+const PACE: u64 = 1_500_000;
 
 /// Of all compilers, from the runtime's options.
 pub fn of_all(aot: &Aot) -> cgroup::Bounds {
@@ -40,6 +44,16 @@ pub fn address_space(code: u64) -> u64 {
 /// How many bytes of memory it will take, about.
 pub fn estimate(code: u64) -> u64 {
     USED.0.saturating_add(code.saturating_mul(USED.1))
+}
+
+/// How long compiling so many bytes of code without optimization takes.
+pub fn without_optimization(code: u64) -> Duration {
+    Duration::from_millis(code.saturating_mul(1000) / PACE)
+}
+
+/// Whether a module is compiled without optimization in as much time as somebody waits for it.
+pub fn is_soon_done(module: &[u8], aot: &Aot) -> bool {
+    without_optimization(code_size(module)) <= Duration::from_millis(aot.wait_millis.into())
 }
 
 /// All memory of the node, in bytes.

@@ -42,10 +42,7 @@ const TURN: Duration = Duration::from_secs(3600);
 const REPORT: Duration = Duration::from_secs(2);
 
 /// Bytes of code for each unit of a tenant's allowance.
-const UNIT: u64 = 256 << 10;
-
-/// Bytes of WebAssembly code a second that the compiler gets through without optimization, on a fast and idle machine.
-const PACE: u64 = 1_500_000;
+const UNIT: u64 = 2 << 20;
 
 /// A wish for native code.
 #[derive(Clone, Copy)]
@@ -75,6 +72,8 @@ pub enum Claim {
     Again,
     /// Somebody waits for it, as long as it takes.
     Waiting,
+    /// Somebody cannot run without the first level and waits for that. The rest is for what goes on running.
+    Needed,
 }
 
 /// What a builder reports.
@@ -124,11 +123,6 @@ pub fn is_running(store: &Store, key: &Key) -> bool {
     Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
 }
 
-/// Whether a module is compiled without optimization in as much time as somebody waits for it.
-pub fn is_soon_done(module: &[u8], aot: &Aot) -> bool {
-    code_size(module) * 1000 / PACE <= aot.wait_millis.into()
-}
-
 impl Order<'_> {
     /// What the builder does.
     fn fulfil(self, reporter: io::PipeWriter) -> io::Result<()> {
@@ -145,7 +139,7 @@ impl Order<'_> {
             return Ok(());
         };
         let module = self.read(bounds.memory)?;
-        let soon = is_soon_done(&module, self.aot);
+        let soon = bounds::is_soon_done(&module, self.aot);
         let queue = self.queue("queue", bounds)?;
         let new = self.claim == Claim::New;
         if new && !(soon && self.can_afford(&module)?) {
@@ -158,9 +152,10 @@ impl Order<'_> {
             self.tell(reporter, Begun::Full);
             return Ok(());
         };
-        let worth_waiting = soon || self.claim == Claim::Waiting;
+        let worth_waiting = soon || matches!(self.claim, Claim::Waiting | Claim::Needed);
         self.tell(reporter, if worth_waiting { Begun::Soon } else { Begun::Eventually });
-        let (now, later) = self.levels.split_at(if new { 1 } else { self.levels.len() });
+        let first_only = new || self.claim == Claim::Needed;
+        let (now, later) = self.levels.split_at(if first_only { 1 } else { self.levels.len() });
         let compiled = self.compile(&queue, ticket, &module, now)?;
         drop(lock);
         if compiled && !later.is_empty() && self.earns(&module, bounds)? {

@@ -34,6 +34,7 @@ use std::{
 
 use wasmedge_shim_protocol::{Aot, AotPolicy, Optimization};
 
+use crate::wasm::{initial_memory_in, interpreted_size_in, most_interpreted_size};
 use builder::{Begun, Claim, Order};
 
 pub use builder::is_running as compiling;
@@ -47,8 +48,15 @@ pub use tenant::Tenant;
 /// How often somebody who waits for native code looks for it: at first, and after a while.
 const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(25));
 
+/// How long a first start waits at least.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Largest module that somebody who only waits reads to see how long that takes, in bytes.
 const READ: u64 = 64 << 20;
+
+/// Why there is no native code: there is no place in the queue, or a compiler did not come to its end.
+const FULL: &str = "too many modules wait to be compiled";
+const KILLED: &str = "its compiler was killed, or could not be made";
 
 /// Who asks, and for whose module.
 pub struct Asker<'a> {
@@ -57,6 +65,13 @@ pub struct Asker<'a> {
     /// Whether what runs the module still does, asked some time after its start; `None` where that is not known yet. None
     /// at all where it cannot be known.
     pub lasts: Option<&'a dyn Fn() -> Option<bool>>,
+    /// Bytes of memory that whatever runs the module leaves it.
+    pub room: u64,
+}
+
+/// Whether a module of so many bytes can be interpreted in `room` bytes, whatever is in it.
+pub fn fits_interpreted(bytes: u64, room: u64) -> bool {
+    most_interpreted_size(bytes) <= room
 }
 
 /// Does once what every fork of this process would have to do otherwise.
@@ -68,7 +83,8 @@ pub fn warm_up() {
 /// Native code for the module of `key` as `aot` wants it; `None` where it is to be interpreted.
 ///
 /// # Errors
-/// Only with [`AotPolicy::Require`]: why there is no native code.
+/// Why there is no native code, where it has to be: with [`AotPolicy::Require`], and with [`AotPolicy::Tiered`] for a module
+/// that takes more memory to be interpreted than it may have.
 pub fn obtain(
     store: &Store,
     aot: &Aot,
@@ -89,6 +105,7 @@ pub fn obtain(
     };
     match found {
         Err(cause) if aot.policy == AotPolicy::Require => Err(cause),
+        Err(cause) if aot.policy == AotPolicy::Tiered => without(order, cause),
         Err(cause) => {
             log::warn!("module {} is interpreted: {cause}", key.module);
             Ok(None)
@@ -103,7 +120,7 @@ pub fn obtain(
 /// Why that is not possible.
 pub fn obtain_in_background(store: &Store, aot: &Aot, key: &Key, module: Module<'_>) -> Result<(), String> {
     store.failures().forget(key);
-    let asker = Asker { tenant: Tenant::ADMIN, lasts: None };
+    let asker = Asker { tenant: Tenant::ADMIN, lasts: None, room: u64::MAX };
     start(Order { store, aot, key, module, asker: &asker, levels: &[aot.level], claim: Claim::Waiting }).map(drop)
 }
 
@@ -112,17 +129,74 @@ fn in_tiers(order: Order<'_>) -> Result<Option<InUse>, String> {
     let quick = store.get(key, Optimization::O0);
     // Where nothing can be remembered nothing is earned.
     let again = store.notes().is_ok() && store.history().started_before(key).unwrap_or(false) || quick.is_some();
-    if store.failures().get(key).is_some() {
-        return Ok(quick);
+    let needed = quick.is_none() && interpreting(order).is_some_and(|takes| takes.comfortably > order.asker.room);
+    match store.failures().get(key) {
+        Some(cause) if needed => return Err(cause),
+        Some(_) => return Ok(quick),
+        None => {}
     }
     let levels = [Optimization::O0, aot.level];
     let levels = if quick.is_some() || aot.level == Optimization::O0 { &levels[1..] } else { &levels };
-    let claim = if again { Claim::Again } else { Claim::New };
+    let claim = match () {
+        () if needed => Claim::Needed,
+        () if again => Claim::Again,
+        () => Claim::New,
+    };
     let begun = start(Order { levels, claim, ..order })?;
+    if needed {
+        return match begun {
+            Begun::Full => Err(FULL.to_owned()),
+            _ => wait(order, levels, None)?.map_or_else(|| Err(KILLED.to_owned()), |native| Ok(Some(native))),
+        };
+    }
     if quick.is_some() || begun != Begun::Soon {
         return Ok(quick);
     }
-    wait(order, levels, Some(Instant::now() + Duration::from_millis(aot.wait_millis.into())))
+    wait(order, levels, Some(Instant::now() + patience(order)))
+}
+
+/// How long a first start waits that could go without: six times what the compiler takes on an idle machine, at least
+/// [`LEAST_PATIENCE`]. Other modules may be compiled before, and for a small one that is not worth much.
+fn patience(Order { module, aot, .. }: Order<'_>) -> Duration {
+    let compiling = bounds::without_optimization(module.size().unwrap_or_default());
+    (6 * compiling).max(LEAST_PATIENCE).min(Duration::from_millis(aot.wait_millis.into()))
+}
+
+/// Bytes of memory that interpreting a module takes.
+struct Interpreting {
+    /// With what it runs in.
+    comfortably: u64,
+    /// Less would not do.
+    least: u64,
+}
+
+/// What interpreting the module takes, where that may be more than there is.
+fn interpreting(order: Order<'_>) -> Option<Interpreting> {
+    let Order { module, asker, .. } = order;
+    if module.size().is_ok_and(|size| fits_interpreted(size, asker.room)) {
+        return None;
+    }
+    // What is here already is compiled for nobody who runs.
+    let Module::File(file) = module else { return None };
+    let least = interpreted_size_in(file).ok()?;
+    let comfortably = least.saturating_add(least / 8).saturating_add(initial_memory_in(file).ok()?);
+    Some(Interpreting { comfortably, least })
+}
+
+/// What becomes of a module that has no native code for this `cause`: it is interpreted, unless there is not room enough.
+fn without(order: Order<'_>, cause: String) -> Result<Option<InUse>, String> {
+    let room = order.asker.room;
+    match interpreting(order).filter(|takes| takes.least > room) {
+        Some(Interpreting { least, .. }) => Err(format!(
+            "interpreting it takes about {} MiB of memory, the container's limit leaves {} MiB; {cause}",
+            least >> 20,
+            room >> 20
+        )),
+        None => {
+            log::warn!("module {} is interpreted: {cause}", order.key.module);
+            Ok(None)
+        }
+    }
 }
 
 fn at_once(order: Order<'_>) -> Result<Option<InUse>, String> {
@@ -132,19 +206,19 @@ fn at_once(order: Order<'_>) -> Result<Option<InUse>, String> {
     // The first time, another container's compilation to another level may have been under way.
     for _ in 0..2 {
         if start(order)? == Begun::Full {
-            return Err("too many modules wait to be compiled".to_owned());
+            return Err(FULL.to_owned());
         }
         if let Some(native) = wait(order, levels, None)? {
             return Ok(Some(native));
         }
     }
-    Err("its compiler was killed, or could not be made".to_owned())
+    Err(KILLED.to_owned())
 }
 
 fn start(order: Order<'_>) -> Result<Begun, String> {
     if builder::is_running(order.store, order.key) {
         // Of another's compilation as much is known as its module tells.
-        let soon = |module: Vec<u8>| builder::is_soon_done(&module, order.aot);
+        let soon = |module: Vec<u8>| bounds::is_soon_done(&module, order.aot);
         let soon = order.module.read(READ).is_ok_and(soon);
         return Ok(if soon { Begun::Soon } else { Begun::Eventually });
     }

@@ -1,6 +1,7 @@
 //! A program in its finished sandbox: found and loaded while an error can still be told, run when it is time.
 
 use std::{
+    fs::File,
     io::{self, Write},
     os::fd::{BorrowedFd, RawFd},
     path::{Path, PathBuf},
@@ -134,28 +135,27 @@ impl Sandbox {
         let file = files::open_inside(path).map_err(told)?;
         let inherited = memory::in_use().map_err(memory::explain)?;
         memory::check_room(inherited, file.metadata().map_err(told)?.len())?;
-        let bytes = files::read(&file, files::MAX_MODULE).map_err(told)?;
         let program = match &self.native {
-            Some(native) => self.load_native(*native, &bytes, invocation)?,
-            None => self.load_plain(&bytes, invocation)?,
+            Some(native) => self.load_native(*native, &file, invocation)?,
+            None => self.load_plain(&file, invocation)?,
         };
         close(self.native.map(|native| native.file));
-        drop(bytes);
         memory::bound(&self.limits, inherited).map_err(bounds)?;
         memory::enforce(self.settings.memory_pages).map_err(bounds)?;
         Ok(program)
     }
 
-    fn load_plain(&self, bytes: &[u8], invocation: &Invocation) -> Result<Program, String> {
-        Program::load(bytes, invocation, &self.settings.limits(&self.limits), self.settings.features())
+    fn load_plain(&self, file: &File, invocation: &Invocation) -> Result<Program, String> {
+        let bytes = files::read(file, files::MAX_MODULE).map_err(|error| error.to_string())?;
+        Program::load(&bytes, invocation, &self.settings.limits(&self.limits), self.settings.features())
     }
 
-    fn load_native(&self, native: Native, bytes: &[u8], invocation: &Invocation) -> Result<Program, String> {
+    fn load_native(&self, native: Native, file: &File, invocation: &Invocation) -> Result<Program, String> {
         let (limits, features) = (self.settings.limits(&self.limits), self.settings.features());
         // SAFETY: kept open by the worker that made this process.
-        let file = unsafe { BorrowedFd::borrow_raw(native.file) };
-        match Program::load_native(file, bytes, invocation, &limits, features) {
-            Err(_) if !native.required => self.load_plain(bytes, invocation),
+        let code = unsafe { BorrowedFd::borrow_raw(native.file) };
+        match Program::load_native(code, file, invocation, &limits, features) {
+            Err(_) if !native.required => self.load_plain(file, invocation),
             loaded => loaded,
         }
     }

@@ -89,10 +89,11 @@ fn run(
     home::set(&mut process, &open);
     let module = lookup::module(&process, &open);
     let for_module = module.is_some();
+    let limits = Limits { memory: record.memory, ..Limits::default() };
     let code = match module {
         Some(file) => {
             let features = record.settings.features();
-            let asker = Asker::program(key, spec.annotations().as_ref());
+            let asker = Asker::program(key, spec.annotations().as_ref(), &limits);
             let entry = native_code::obtain(location, &asker, &record.aot, features, file, record.layers.as_ref())?;
             plugins::load(&record.settings.plugins)?;
             entry.map(|entry| NativeCode::new(entry, &record.aot)).transpose()?.flatten()
@@ -106,7 +107,7 @@ fn run(
     let sandbox = Sandbox {
         for_module,
         seccomp: seccomp.late,
-        limits: Limits { memory: record.memory, ..Limits::default() },
+        limits,
         apparmor_profile,
         proc: proc.as_ref().map(AsRawFd::as_raw_fd),
         hooks: false,

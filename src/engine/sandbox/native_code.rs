@@ -13,7 +13,7 @@ use crate::{
     aot::{self, InUse, Key, Layers, Module, Store, Tenant},
     files,
     guest::Native,
-    wasm::Features,
+    wasm::{Features, Limits},
 };
 
 /// containerd's namespace of Kubernetes.
@@ -67,18 +67,20 @@ fn annotated<T: FromStr>(annotations: &HashMap<String, String>, name: &str, expe
 pub struct Asker<'a> {
     key: &'a ContainerKey,
     annotations: Option<&'a HashMap<String, String>>,
+    /// Bytes of memory that the container's limit leaves its module.
+    room: u64,
     is_init: bool,
 }
 
 impl<'a> Asker<'a> {
-    /// For the init of the container `key` with these annotations, which is to be made.
-    pub fn init(key: &'a ContainerKey, annotations: Option<&'a HashMap<String, String>>) -> Self {
-        Self { key, annotations, is_init: true }
+    /// For the init of the container `key` with these annotations and limits, which is to be made.
+    pub fn init(key: &'a ContainerKey, annotations: Option<&'a HashMap<String, String>>, limits: &Limits) -> Self {
+        Self { key, annotations, room: limits.room(), is_init: true }
     }
 
     /// For another program in it.
-    pub fn program(key: &'a ContainerKey, annotations: Option<&'a HashMap<String, String>>) -> Self {
-        Self { key, annotations, is_init: false }
+    pub fn program(key: &'a ContainerKey, annotations: Option<&'a HashMap<String, String>>, limits: &Limits) -> Self {
+        Self { is_init: false, ..Self::init(key, annotations, limits) }
     }
 
     /// containerd's namespace; Kubernetes has all its pods in one, and says in an annotation of its own in which of the
@@ -123,9 +125,10 @@ pub fn obtain(
     };
     // A program's process is not in the container's record.
     let lasts = asker.is_init.then_some(&lasts as &dyn Fn() -> Option<bool>);
-    let asker = aot::Asker { tenant: asker.tenant(), lasts };
+    let asker = aot::Asker { tenant: asker.tenant(), lasts, room: asker.room };
     let obtain = || aot::obtain(&store, aot, &key, Module::File(&file), &asker);
-    let obtained = if aot.policy == AotPolicy::Tiered { obtain() } else { while_compiling(obtain) };
+    let is_patient = aot.policy != AotPolicy::Tiered || !aot::fits_interpreted(size, asker.room);
+    let obtained = if is_patient { while_compiling(obtain) } else { obtain() };
     obtained.map_err(|cause| missing(&cause))
 }
 
@@ -230,7 +233,7 @@ mod tests {
         let tenant = |namespace: &str, pod: Option<&str>| {
             let key = ContainerKey { namespace: namespace.to_owned(), id: "c".to_owned() };
             let annotations = pod.map(|pod| annotated_with(POD_NAMESPACE, pod));
-            Asker::init(&key, annotations.as_ref()).tenant()
+            Asker::init(&key, annotations.as_ref(), &Limits::default()).tenant()
         };
         assert_eq!(tenant("k8s.io", Some("a")), tenant("k8s.io", Some("a")));
         assert_ne!(tenant("k8s.io", Some("a")), tenant("k8s.io", Some("b")));

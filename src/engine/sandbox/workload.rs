@@ -54,7 +54,7 @@ impl Workload {
         let Some(file) = find_module(location, state, request, &mut plan.spec, &root)? else { return Ok(Self::Linux) };
         let layers = Layers::for_file(&file, &request.rootfs, &plan.root);
         let features = plan.settings.features();
-        let asker = Asker::init(&request.key, plan.spec.annotations().as_ref());
+        let asker = Asker::init(&request.key, plan.spec.annotations().as_ref(), &plan.limits);
         let entry = native_code::obtain(location, &asker, &plan.aot, features, file, layers.as_ref())?;
         let code = entry.map(|entry| NativeCode::new(entry, &plan.aot)).transpose()?.flatten();
         // Into this process, from the node's files: those that it makes have them too.

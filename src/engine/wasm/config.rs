@@ -45,6 +45,11 @@ impl Limits {
         limit.saturating_sub(PROCESS_MEMORY + limit / PAGE_TABLE_SHARE).clamp(PAGE, UNLIMITED)
     }
 
+    /// What the container's limit leaves for it, in bytes; all there is where it has none.
+    pub fn room(&self) -> u64 {
+        self.memory.map_or(u64::MAX, |_| self.data())
+    }
+
     /// The container's memory limit, in bytes, that leaves a module `data` bytes.
     pub fn with_data(data: u64) -> u64 {
         let process = data.saturating_add(PROCESS_MEMORY);

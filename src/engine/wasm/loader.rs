@@ -11,6 +11,21 @@ use super::{
     sections::{Kind, carries_native_code, classify, has_64_bit_memory},
 };
 
+/// Whether a module fits that takes `needed` bytes to be interpreted.
+///
+/// # Errors
+/// Says what it takes, before the kernel kills for it.
+pub fn check_interpreted(needed: u64, limits: &Limits) -> Result<(), String> {
+    match limits.room() {
+        room if needed > room => Err(format!(
+            "interpreting it takes about {} MiB of memory, the container's limit leaves {} MiB",
+            needed >> 20,
+            room >> 20
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Whether a module that starts with `needed` bytes of linear memory fits, of which `loading` took some.
 pub fn check_memory(needed: u64, limits: &Limits, loading: u64) -> Result<(), String> {
     let bound = limits.data().saturating_sub(loading);

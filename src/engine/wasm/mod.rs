@@ -18,6 +18,7 @@ mod names;
 mod native_library;
 #[cfg(any(feature = "fuzzing", test))]
 pub mod observe;
+mod outline;
 mod plugins;
 mod program;
 mod sections;
@@ -30,6 +31,7 @@ pub use config::{Features, Limits, PAGE, UNLIMITED};
 pub use core_dump::CoreDump;
 pub use dynamic_linker::release_native_pages;
 pub use entry::Invocation;
+pub use outline::{initial_memory_in, interpreted_size_in, most_interpreted_size};
 pub use plugins::{load as load_plugin, preload_models};
 pub use program::{Ending, Program};
 pub use sections::{Kind, classify, code_size};

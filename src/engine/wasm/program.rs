@@ -1,6 +1,6 @@
 //! A loaded module: checked when the container is created, run when it is started.
 
-use std::os::fd::BorrowedFd;
+use std::{fs::File, os::fd::BorrowedFd};
 
 use wasmedge_shim_wasi::preview1::{self, Type};
 use wasmedge_sys::ffi;
@@ -10,8 +10,9 @@ use super::{
     core_dump::CoreDump,
     diagnostics,
     entry::{self, Exports, INITIALIZE, Invocation, START},
-    loader::{check, check_memory, heap_in_use, parse, parse_native, refuse_what_is_no_module},
+    loader::{check, check_interpreted, check_memory, heap_in_use, parse, parse_native, refuse_what_is_no_module},
     names::{text, view},
+    outline::{initial_memory_in, interpreted_size},
     plugins::PluginModule,
     sections::initial_memory,
     statistics,
@@ -53,36 +54,42 @@ impl Program {
     /// One line that names the cause.
     pub fn load(bytes: &[u8], invocation: &Invocation, limits: &Limits, features: Features) -> Result<Self, String> {
         refuse_what_is_no_module(bytes, features)?;
-        Self::check(Config::new(features), features, invocation, bytes, limits, |config| parse(config, bytes))
+        let initial = initial_memory(bytes);
+        check_memory(initial, limits, 0)?;
+        check_interpreted(interpreted_size(bytes), limits)?;
+        Self::check(Config::new(features), features, invocation, initial, limits, |config| parse(config, bytes))
     }
 
-    /// The same from the shared library `file` that our own compiler made of `bytes`, with the same `features`. It is
-    /// mapped into this process, which must have no more rights than the guest.
+    /// The same from the shared library `native` that our own compiler made of the module in `file`, with the same `features`.
+    /// It is mapped into this process, which must have no more rights than the guest. The module itself, which may be large, is
+    /// not read.
     ///
     /// # Errors
     /// As those of [`Self::load`].
     pub fn load_native(
-        file: BorrowedFd<'_>,
-        bytes: &[u8],
+        native: BorrowedFd<'_>,
+        file: &File,
         invocation: &Invocation,
         limits: &Limits,
         features: Features,
     ) -> Result<Self, String> {
-        Self::check(Config::native(features), features, invocation, bytes, limits, |config| parse_native(config, file))
+        let initial = initial_memory_in(file).map_err(|error| error.to_string())?;
+        let config = Config::native(features);
+        Self::check(config, features, invocation, initial, limits, |config| parse_native(config, native))
     }
 
     fn check(
         config: Config,
         features: Features,
         invocation: &Invocation,
-        bytes: &[u8],
+        initial: u64,
         limits: &Limits,
         parse: impl FnOnce(&Config) -> Result<*mut ffi::WasmEdge_ASTModuleContext, String>,
     ) -> Result<Self, String> {
         diagnostics::install();
         let before = heap_in_use();
         let module = parse(&config)?;
-        check_memory(initial_memory(bytes), limits, heap_in_use().saturating_sub(before))?;
+        check_memory(initial, limits, heap_in_use().saturating_sub(before))?;
         let mut program = Self {
             module,
             initialize: false,

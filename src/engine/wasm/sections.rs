@@ -10,8 +10,9 @@ const NATIVE_CODE_SECTION: &[u8] = b"wasmedge";
 
 /// Section ids.
 const CUSTOM: u8 = 0;
-const MEMORY: u8 = 5;
-const CODE: u8 = 10;
+pub(super) const MEMORY: u8 = 5;
+pub(super) const CODE: u8 = 10;
+pub(super) const DATA: u8 = 11;
 
 /// Bits of a memory's flags: it has a maximum, its addresses have 64 bits.
 const BOUNDED: u8 = 1;
@@ -79,7 +80,7 @@ pub fn code_size(module: &[u8]) -> u64 {
 }
 
 /// Ids and bodies of the sections, up to where their headers can be followed.
-fn sections(module: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+pub(super) fn sections(module: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut rest = module.get(8..).unwrap_or_default();
     std::iter::from_fn(move || {
         let (&id, after_id) = rest.split_first()?;
@@ -96,7 +97,7 @@ fn custom_section_name(section: &[u8]) -> Option<&[u8]> {
 }
 
 /// Reads an unsigned 32-bit LEB128 number.
-fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+pub(super) fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (value, rest) = leb128_of(bytes, 5)?;
     Some((u32::try_from(value).ok()? as usize, rest))
 }

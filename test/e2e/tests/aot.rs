@@ -1,6 +1,7 @@
 //! Native code: when a module has it, and what happens when it cannot be had.
 
 mod bounds;
+mod large;
 mod permission;
 mod sharing;
 
@@ -37,7 +38,11 @@ impl Fresh {
     /// The module `name` of the test images, with a custom section of its own.
     fn new(scene: &Scene, name: &str) -> Self {
         let built = "../../target/test-images/workloads/wasm32-wasip1/release";
-        let mut bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(built).join(name)).unwrap();
+        Self::of(scene, fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(built).join(name)).unwrap())
+    }
+
+    /// The module `bytes`, likewise.
+    fn of(scene: &Scene, mut bytes: Vec<u8>) -> Self {
         let mut number = [0; 16];
         let mut random = fs::File::open("/dev/urandom").unwrap();
         std::io::Read::read_exact(&mut random, &mut number).unwrap();

@@ -22,7 +22,7 @@ fn compilers() -> Vec<Process> {
 }
 
 /// Waits until nothing is compiled any more, so that a test is alone.
-fn quiet() {
+pub fn quiet() {
     let ended = within(Duration::from_secs(120), || Process::named("wasmedge-aot").is_empty().then_some(()));
     assert!(ended.is_some(), "compilations do not end");
 }
