@@ -149,7 +149,11 @@ unsafe extern "C" fn call(index: u32, args: *const Value, returns: *mut Value) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::File, os::fd::AsFd, path::Path};
+    use std::{
+        fs::{self, File},
+        os::fd::AsFd,
+        path::Path,
+    };
 
     use wasmedge_shim_protocol::Optimization;
 
@@ -173,11 +177,12 @@ mod tests {
             (call $exit (call $random (i32.const 65530) (i32.const 8)))))"#;
 
     fn run(bytes: &[u8], directory: &Path, features: Features) -> Ending {
-        let path = directory.join("module.so");
-        compile(bytes, features, Optimization::O0, &path).unwrap();
-        let file = File::open(&path).unwrap();
-        let limits = Limits::default();
-        let program = Program::load_native(file.as_fd(), bytes, &Invocation::default(), &limits, features).unwrap();
+        let at = |name: &str| directory.join(name);
+        fs::write(at("module.wasm"), bytes).unwrap();
+        compile(bytes, features, Optimization::O0, &at("module.so")).unwrap();
+        let [native, file] = ["module.so", "module.wasm"].map(|name| File::open(at(name)).unwrap());
+        let (invocation, limits) = (Invocation::default(), Limits::default());
+        let program = Program::load_native(native.as_fd(), &file, &invocation, &limits, features).unwrap();
         program.run(&World::default(), None, |_| {})
     }
 
