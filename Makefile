@@ -17,7 +17,7 @@ logs := target/logs
 # Prints how many tests passed and failed in a log of `cargo test`.
 count := awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed + 0, failed + 0 }'
 
-.PHONY: help build check lint unit e2e test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest programs vm demo bench bench-floors images node-up node-shell node-logs node-down clean
+.PHONY: help build check lint unit e2e test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest programs programs-smoke vm demo bench bench-floors images node-up node-shell node-logs node-down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -94,6 +94,9 @@ chaos-smoke: ## A minute of it; in CI
 
 programs: ## Real programs of many languages as containers, compared with runc; TEST=NAME, test/programs/README.md
 	@test/programs/run $(TEST)
+
+programs-smoke: ## Those in Go alone; in CI
+	@test/programs/run go:: | sed 's/^make programs:/make programs-smoke:/'
 
 vm: ## End-to-end tests with systemd and cgroup v2, in a virtual machine; VM_TESTS="…" chooses
 	@test/vm/run

@@ -1,6 +1,6 @@
 //! C by wasi-libc, C++ by libc++, and SQLite.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use e2e::{Kind, Scene, docker};
 use programs::{Program, contents};
@@ -14,6 +14,23 @@ fn posix_functions_do_what_they_do_on_linux() {
     let scene = Scene::new();
     let posix = POSIX.trial(["/data"]).flags(["--ulimit", "nofile=256"]).input("x".repeat(100_000));
     posix.same_as_under_runc(&scene).finished.exits(7);
+}
+
+/// The snippet of examples/graceful.
+#[test]
+fn signals_are_waited_for_beside_standard_input() {
+    let scene = Scene::new();
+    let annotation = "--annotation=io.wasmedge.signals=SIGTERM,SIGHUP";
+    let run = scene.docker(Kind::Wasm).image("program-c");
+    let container = run.clone().flags(["-i", annotation]).detach(["/signals.wasm"]);
+    container.says("waiting").kill("HUP");
+    container.says("signal 1\n");
+    container.stop().takes_less_than(Duration::from_secs(5));
+    assert_eq!((container.exit_code(), &*container.logs().stdout), (0, "waiting\nsignal 1\nsignal 15\n"));
+    container.remove();
+    run.run(["/signals.wasm"])
+        .exits(2)
+        .complains("no signals to read: the annotation io.wasmedge.signals names none\n");
 }
 
 #[test]
