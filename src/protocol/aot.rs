@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Aot {
     /// Whether, and whether to wait for it.
     pub policy: AotPolicy,
-    /// With [`AotPolicy::Tiered`]: how long a first start waits, in milliseconds.
+    /// With [`AotPolicy::Tiered`]: how long a first start waits at most, in milliseconds.
     pub wait_millis: u32,
     /// What the compiler does in the end.
     pub level: Optimization,
@@ -24,7 +24,8 @@ pub struct Aot {
     pub compilers: u32,
     /// Most memory of all compilers together, in MiB; 0 is a quarter of the node's.
     pub compilers_mib: u32,
-    /// With [`AotPolicy::Tiered`]: how many unknown modules a minute each tenant has compiled at their first start.
+    /// With [`AotPolicy::Tiered`]: how many unknown modules of 2 MiB of code a minute each tenant has compiled at their first
+    /// start.
     pub new_per_minute: u32,
 }
 

@@ -26,8 +26,8 @@ const NAMED: [(&str, i32); 14] = [
 /// matter, as the engine runs with glibc (signal(7), "Real-time signals").
 const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 
-/// A set of signals. Those that end or stop a process whatever it does are never in it, nor those that the engine has a
-/// handler for: faults, `SIGABRT`, `SIGALRM`, `SIGPIPE`.
+/// A set of signals. Those that end or stop a process whatever it does are never in it, nor those that are the engine's own:
+/// faults, `SIGABRT`, `SIGALRM` (the limit on time), `SIGPIPE` (ignored).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signals(u64);
 

@@ -11,7 +11,8 @@ use libcontainer::seccomp::initialize_seccomp;
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSyscall, LinuxSyscallBuilder, Process, Spec};
 
 /// What the engine does for any module: memory, signals, time, waiting, its standard streams and the directories that
-/// are open for it. The last two load our own filter, which has neither but to name the process, and no more of the others than it always has.
+/// are open for it. The last two load our own filter, which forbids both but for the process's name, and has no more of the
+/// others than it always has.
 const ENGINE: &[&str] = &[
     "brk",
     "madvise",

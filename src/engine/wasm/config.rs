@@ -14,7 +14,8 @@ pub const UNLIMITED: u64 = 5 << 30;
 /// the sandbox's construction leaves in the cgroup.
 const PROCESS_MEMORY: u64 = 4 << 20;
 
-/// Page tables take one part in 512 of what they map, and the kernel charges them in whole pages.
+/// Page tables take one part in 512 of what they map. Four times as much is set aside for them, since the kernel charges whole
+/// pages.
 const PAGE_TABLE_SHARE: u64 = 128;
 
 /// Bounds on what a guest may use.

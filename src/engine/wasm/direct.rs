@@ -1,7 +1,7 @@
 //! Calls of WASI's functions by native code, without WasmEdge in between.
 //!
 //! WasmEdge 0.17.1 calls a host function by way of a frame, three vectors and a lock (`Executor::proxyCall`,
-//! `CAPIHostFunc::run`), which takes as long as half of what reading 4 KiB of a file does. Native code calls it through a table
+//! `CAPIHostFunc::run`), which takes half as long as reading 4 KiB of a file. Native code calls it through a table
 //! of functions that the loader names to it, as it does for all that it cannot do itself (`Executable::Intrinsics` in
 //! `include/common/executable.h`). Here its entry for calls of imports is ours; it calls WASI's functions, and leaves the others,
 //! and whatever it cannot tell, to WasmEdge's.

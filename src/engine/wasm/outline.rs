@@ -7,7 +7,7 @@ use super::sections::{CODE, DATA, MEMORY, code_size, initial_memory, leb128, sec
 /// Bytes that WasmEdge 0.17.1's form of code has for each byte of code; measured were 30 (CPython) to 34 (Go).
 const IN_MEMORY: u64 = 32;
 
-/// How many headers are looked at: the format has fourteen, and custom ones.
+/// How many headers are looked at: the format has thirteen, and custom ones.
 const HEADERS: usize = 256;
 
 /// How much of a module is looked at first, in bytes; small ones have their memories in it.

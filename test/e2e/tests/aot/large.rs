@@ -69,7 +69,7 @@ fn endless(scene: &Scene) -> Fresh {
     Fresh::of(scene, large(b"\x03\x40\x0c\0\x0b"))
 }
 
-/// Regression test for N3: a container that began interpreted was interpreted for its life.
+/// Regression test: a container that began interpreted was interpreted for its life.
 #[test]
 fn a_first_start_of_a_large_module_runs_native_code_without_a_limit_too() {
     let scene = Scene::new();
@@ -80,7 +80,7 @@ fn a_first_start_of_a_large_module_runs_native_code_without_a_limit_too() {
     assert_eq!(super::mapped(&container.init(), &module), ["O0"]);
 }
 
-/// Regression test for N3: such a start failed without a cause, and went well once there was native code.
+/// Regression test: such a start failed without a cause, and went well once there was native code.
 #[test]
 fn a_first_start_waits_for_native_code_where_interpreting_takes_too_much_memory() {
     let scene = Scene::new();
