@@ -34,7 +34,7 @@ use std::{
 
 use wasmedge_shim_protocol::{Aot, AotPolicy, Optimization};
 
-use crate::wasm::{initial_memory_in, interpreted_size_in, most_interpreted_size};
+use crate::wasm::{initial_memory_in, interpreted_size_in, most_interpreted_size, too_large};
 use builder::{Begun, Claim, Order};
 
 pub use builder::is_running as compiling;
@@ -187,11 +187,7 @@ fn interpreting(order: Order<'_>) -> Option<Interpreting> {
 fn without(order: Order<'_>, cause: String) -> Result<Option<InUse>, String> {
     let room = order.asker.room;
     match interpreting(order).filter(|takes| takes.least > room) {
-        Some(Interpreting { least, .. }) => Err(format!(
-            "interpreting it takes about {} MiB of memory, the container's limit leaves {} MiB; {cause}",
-            least >> 20,
-            room >> 20
-        )),
+        Some(Interpreting { least, .. }) => Err(format!("{}; {cause}", too_large(least, room))),
         None => {
             log::warn!("module {} is interpreted: {cause}", order.key.module);
             Ok(None)

@@ -16,14 +16,13 @@ use super::{
 /// # Errors
 /// Says what it takes, before the kernel kills for it.
 pub fn check_interpreted(needed: u64, limits: &Limits) -> Result<(), String> {
-    match limits.room() {
-        room if needed > room => Err(format!(
-            "interpreting it takes about {} MiB of memory, the container's limit leaves {} MiB",
-            needed >> 20,
-            room >> 20
-        )),
-        _ => Ok(()),
-    }
+    if needed > limits.room() { Err(too_large(needed, limits.room())) } else { Ok(()) }
+}
+
+/// That a module cannot be interpreted which takes `needed` bytes for that where there is `room` for less.
+pub fn too_large(needed: u64, room: u64) -> String {
+    let (needed, room) = (needed >> 20, room >> 20);
+    format!("interpreting it takes about {needed} MiB of memory, the container's limit leaves {room} MiB")
 }
 
 /// Whether a module that starts with `needed` bytes of linear memory fits, of which `loading` took some.
