@@ -123,6 +123,13 @@ impl Descriptor {
         Ok(Self { reach: preopen.reach, preopen: Some(preopen.name), twin: preopen.twin, ..descriptor })
     }
 
+    /// The same, through which nothing is changed, not its times either.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.limit(Rights::ALL.without(Rights::CHANGES), Rights(0));
+        self
+    }
+
     /// Takes all rights but these.
     pub(crate) fn limit(&mut self, base: Rights, inheriting: Rights) {
         self.base = self.base & base;

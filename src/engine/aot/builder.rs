@@ -29,6 +29,7 @@ use super::{
     notes, priority, process,
     queue::{Queue, Ticket},
     store::Store,
+    tenant::Tenant,
 };
 use crate::wasm::{Features, code_size};
 
@@ -37,6 +38,12 @@ const EARNED: (Duration, u32) = (Duration::from_millis(500), 20);
 
 /// After which time a builder gives its place in the queue up.
 const TURN: Duration = Duration::from_secs(3600);
+
+/// How often a builder looks whether another one has made what it waits for.
+const ANOTHER_COMPILES: Duration = Duration::from_millis(100);
+
+/// How often a lock is tried to be had, and after which pause: who only looks has it for a moment.
+const LOCKING: (u32, Duration) = (5, Duration::from_millis(2));
 
 /// How long an asker waits for a builder's report. What takes longer is no small module, or this is a busy node.
 const REPORT: Duration = Duration::from_secs(2);
@@ -116,11 +123,21 @@ fn hear(mut report: io::PipeReader) -> io::Result<Begun> {
     Ok(begun.map_or(Begun::Nothing, |(_, begun)| *begun))
 }
 
-/// Whether somebody compiles `key`.
-pub fn is_running(store: &Store, key: &Key) -> bool {
-    let Ok(path) = store.note("lock", key) else { return false };
-    let Ok(file) = File::open(path) else { return false };
-    Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
+/// Whether somebody compiles `key`, or a builder of this tenant is about to: it alone has its turn when the tenant has.
+pub fn is_running(store: &Store, key: &Key, tenant: Tenant) -> bool {
+    let is_taken = |kind: &str| {
+        let Ok(file) = store.note(kind, key).and_then(File::open) else { return false };
+        Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
+    };
+    // In this order: a builder takes the second before it leaves the first.
+    is_taken(&waits(tenant)) || is_taken(COMPILES)
+}
+
+/// The lock of who compiles a module, and that of a tenant's builder from its beginning to its end.
+const COMPILES: &str = "lock";
+
+fn waits(tenant: Tenant) -> String {
+    format!("{COMPILES}-{tenant}")
 }
 
 impl Order<'_> {
@@ -133,7 +150,7 @@ impl Order<'_> {
         {
             log::warn!("compilers are not all bounded together on this node: {error}");
         }
-        let Some(lock) = KeyLock::take(self.store, "lock", self.key)? else {
+        let Some(lock) = KeyLock::take(self.store, &waits(self.asker.tenant), self.key)? else {
             // Somebody else was faster.
             self.tell(reporter, Begun::Eventually);
             return Ok(());
@@ -183,7 +200,7 @@ impl Order<'_> {
             io::Error::other(cause)
         };
         // Its code alone takes many times as much.
-        let module = self.module.read(memory / 4).map_err(|error| refuse(error.to_string()))?;
+        let module = self.module.read(memory / 8).map_err(|error| refuse(error.to_string()))?;
         // What is compiled for a digest must be what has it, whoever writes to the file meanwhile.
         if Key::of(&module, self.key.features) != *self.key {
             return Err(io::Error::other("the module was changed at this moment"));
@@ -217,9 +234,9 @@ impl Order<'_> {
         Ok(false)
     }
 
-    /// Compiles to all levels, unless somebody else does.
+    /// Compiles to all levels, unless another builder of the tenant's does.
     fn compile_all(&self, queue: &Queue, module: &[u8]) -> io::Result<()> {
-        let Some(_lock) = KeyLock::take(self.store, "lock", self.key)? else { return Ok(()) };
+        let Some(_lock) = KeyLock::take(self.store, &waits(self.asker.tenant), self.key)? else { return Ok(()) };
         if let Some(ticket) = queue.join(self.asker.tenant, module.len() as u64)? {
             self.compile(queue, ticket, module, self.levels)?;
         }
@@ -241,14 +258,29 @@ impl Order<'_> {
                     None => return Ok(false),
                 },
             };
-            let begin = Instant::now();
-            let Some(_slot) = queue.wait(&place, || begin.elapsed() < TURN)? else { return Ok(false) };
-            drop(place);
-            if !self.compile_one(module, *level) {
+            if !self.compile_in_turn(queue, place, module, *level)? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Compiles to `level` when it is this ticket's turn; whether there is native code then. What several tenants wait for is
+    /// made by the one whose turn comes first, so that nobody waits behind another's modules.
+    fn compile_in_turn(&self, queue: &Queue, place: Ticket, module: &[u8], level: Optimization) -> io::Result<bool> {
+        let begin = Instant::now();
+        let is_there = || self.store.get(self.key, level).is_some();
+        while let Some(slot) = queue.wait(&place, || begin.elapsed() < TURN && !is_there())? {
+            if let Some(_lock) = KeyLock::take(self.store, COMPILES, self.key)? {
+                drop(place);
+                let _slot = slot;
+                return Ok(is_there() || self.compile_one(module, level));
+            }
+            // Somebody compiles it at this moment, and has a slot for that.
+            drop(slot);
+            sleep(ANOTHER_COMPILES);
+        }
+        Ok(is_there())
     }
 
     fn compile_one(&self, module: &[u8], level: Optimization) -> bool {
@@ -291,7 +323,13 @@ impl KeyLock {
     fn take(store: &Store, kind: &str, key: &Key) -> io::Result<Option<Self>> {
         let path = store.note(kind, key)?;
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { return Ok(None) };
+        let mut locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+        for _ in 1..LOCKING.0 {
+            let Err((file, _)) = locked else { break };
+            sleep(LOCKING.1);
+            locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+        }
+        let Ok(lock) = locked else { return Ok(None) };
         // Who had it before has removed the file meanwhile.
         if lock.metadata()?.nlink() == 0 {
             return Ok(None);

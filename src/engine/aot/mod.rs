@@ -26,6 +26,7 @@ mod queue;
 mod sealed;
 mod store;
 mod tenant;
+mod waiting;
 
 use std::{
     thread::sleep,
@@ -36,6 +37,8 @@ use wasmedge_shim_protocol::{Aot, AotPolicy, Optimization};
 
 use crate::wasm::{initial_memory_in, interpreted_size_in, most_interpreted_size, too_large};
 use builder::{Begun, Claim, Order};
+use queue::Queue;
+use waiting::while_compiling;
 
 pub use builder::is_running as compiling;
 pub use compiler::compile_apart;
@@ -44,6 +47,7 @@ pub use key::Key;
 pub use module::Module;
 pub use store::{Entry, InUse, Store};
 pub use tenant::Tenant;
+pub use waiting::WAITS_FOR_COMPILER;
 
 /// How often somebody who waits for native code looks for it: at first, and after a while.
 const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(25));
@@ -54,9 +58,16 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 /// Largest module that somebody who only waits reads to see how long that takes, in bytes.
 const READ: u64 = 64 << 20;
 
+/// How long a start that cannot do without native code tries to get a place in the queue, and how often.
+const JOINING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(1));
+
+/// How often such a start begins anew, and after which pause: what was under way was for another level, or was given up.
+const ATTEMPTS: (u32, Duration) = (4, Duration::from_millis(100));
+
 /// Why there is no native code: there is no place in the queue, or a compiler did not come to its end.
 const FULL: &str = "too many modules wait to be compiled";
 const KILLED: &str = "its compiler was killed, or could not be made";
+const LATER: &str = "it is still being compiled, try again later";
 
 /// Who asks, and for whose module.
 pub struct Asker<'a> {
@@ -142,13 +153,14 @@ fn in_tiers(order: Order<'_>) -> Result<Option<InUse>, String> {
         () if again => Claim::Again,
         () => Claim::New,
     };
-    let begun = start(Order { levels, claim, ..order })?;
+    let order = Order { levels, claim, ..order };
     if needed {
-        return match begun {
-            Begun::Full => Err(FULL.to_owned()),
-            _ => wait(order, levels, None)?.map_or_else(|| Err(KILLED.to_owned()), |native| Ok(Some(native))),
-        };
+        // Whoever executes a program in a container holds the container meanwhile, which may end.
+        let is_exec = order.asker.lasts.is_none();
+        let until = is_exec.then(|| Instant::now() + Duration::from_millis(aot.wait_millis.into()));
+        return insist(order, JOINING.0, until).map(Some);
     }
+    let begun = start(order)?;
     if quick.is_some() || begun != Begun::Soon {
         return Ok(quick);
     }
@@ -196,23 +208,42 @@ fn without(order: Order<'_>, cause: String) -> Result<Option<InUse>, String> {
 }
 
 fn at_once(order: Order<'_>) -> Result<Option<InUse>, String> {
-    let Order { store, key, levels, .. } = order;
+    let Order { store, key, .. } = order;
     // Somebody wants it badly: it is tried again.
     store.failures().forget(key);
-    // The first time, another container's compilation to another level may have been under way.
-    for _ in 0..2 {
-        if start(order)? == Begun::Full {
-            return Err(FULL.to_owned());
+    insist(order, Duration::ZERO, None).map(Some)
+}
+
+/// Native code at one of the order's levels, however long it takes, unless that is longer than `until`. A place in the queue is
+/// tried to be had for so long. Of those who wait so the number is bounded, for each tenant and for all.
+fn insist(order: Order<'_>, joining: Duration, until: Option<Instant>) -> Result<InUse, String> {
+    let begin = Instant::now();
+    let notes = order.store.notes().map_err(|error| error.to_string())?;
+    let place = Queue::new(&notes.join("askers"), 1, u64::MAX).join(order.asker.tenant, 0);
+    let _place = place.map_err(|error| error.to_string())?.ok_or(FULL)?;
+    for _ in 0..ATTEMPTS.0 {
+        while start(order)? == Begun::Full {
+            if begin.elapsed() >= joining {
+                return Err(FULL.to_owned());
+            }
+            sleep(JOINING.1);
         }
-        if let Some(native) = wait(order, levels, None)? {
-            return Ok(Some(native));
+        if let Some(native) = while_compiling(|| wait(order, order.levels, until))? {
+            return Ok(native);
         }
+        if until.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(LATER.to_owned());
+        }
+        sleep(ATTEMPTS.1);
     }
     Err(KILLED.to_owned())
 }
 
 fn start(order: Order<'_>) -> Result<Begun, String> {
-    if builder::is_running(order.store, order.key) {
+    if builder::is_running(order.store, order.key, order.asker.tenant) {
+        if order.claim == Claim::Needed {
+            return Ok(Begun::Soon);
+        }
         // Of another's compilation as much is known as its module tells.
         let soon = |module: Vec<u8>| bounds::is_soon_done(&module, order.aot);
         let soon = order.module.read(READ).is_ok_and(soon);
@@ -223,11 +254,11 @@ fn start(order: Order<'_>) -> Result<Begun, String> {
 
 /// Waits for one of `levels` while somebody compiles.
 fn wait(order: Order<'_>, levels: &[Optimization], until: Option<Instant>) -> Result<Option<InUse>, String> {
-    let Order { store, key, .. } = order;
+    let Order { store, key, asker, .. } = order;
     let mut pause = POLL.0;
     loop {
         // In this order: what has ended has left what it made.
-        let running = builder::is_running(store, key);
+        let running = builder::is_running(store, key, asker.tenant);
         if let Some(native) = levels.iter().rev().find_map(|level| store.get(key, *level)) {
             return Ok(Some(native));
         }

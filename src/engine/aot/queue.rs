@@ -29,7 +29,7 @@ pub struct Queue {
     directory: PathBuf,
     /// How many compilers there are at most.
     slots: u32,
-    /// Most bytes of the modules that wait; a tenant has half of it, or one module.
+    /// Most bytes of the modules that wait; a tenant has half of it.
     room: u64,
 }
 
@@ -58,7 +58,7 @@ impl Queue {
         let own = || waiting.iter().filter(|one| one.tenant == tenant);
         let bytes: u64 = waiting.iter().map(|one| one.size).sum();
         let own_bytes: u64 = own().map(|one| one.size).sum();
-        let no_room = own_bytes > 0 && own_bytes.saturating_add(size) > self.room / 2;
+        let no_room = own_bytes.saturating_add(size) > self.room / 2;
         let full = own().count() >= MOST.0 || waiting.len() >= MOST.1 || bytes.saturating_add(size) > self.room;
         if no_room || full {
             return Ok(None);
@@ -236,9 +236,10 @@ mod tests {
         let (one, other) = (Tenant::new("one"), Tenant::new("other"));
         let large = queue.join(one, 400).unwrap().unwrap();
         assert!(queue.join(one, 200).unwrap().is_none(), "more than half");
-        let huge = queue.join(other, 600).unwrap().unwrap();
-        assert!(queue.join(Tenant::new("third"), 1).unwrap().is_none(), "more than all");
-        drop((large, huge));
+        assert!(queue.join(other, 600).unwrap().is_none(), "more than half, at once");
+        let (half, rest) = (queue.join(other, 500).unwrap().unwrap(), Tenant::new("third"));
+        assert!(queue.join(rest, 101).unwrap().is_none(), "more than all");
+        drop((large, half));
         let many: Vec<Ticket> = (0..MOST.0).map(|_| queue.join(one, 0).unwrap().unwrap()).collect();
         assert!(queue.join(one, 0).unwrap().is_none());
         assert!(queue.join(other, 0).unwrap().is_some());
@@ -252,7 +253,7 @@ mod tests {
         queue.join(Tenant::new("a"), 1).unwrap().unwrap();
         let dead = queue.directory.join(format!("{:020}-{}", 0, Tenant::new("a")));
         fs::write(&dead, "900").unwrap();
-        let living = queue.join(Tenant::new("b"), 900).unwrap().unwrap();
+        let living = queue.join(Tenant::new("b"), 500).unwrap().unwrap();
         assert!(!dead.exists());
         assert!(queue.take(&living).unwrap().is_some());
     }

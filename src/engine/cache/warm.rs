@@ -14,7 +14,7 @@ use wasmedge_shim_protocol::{Aot, AotPolicy, Location, Optimization};
 
 use super::source::{self, Source};
 use crate::{
-    aot::{Key, Module, Store, compiling, obtain_in_background},
+    aot::{Key, Module, Store, Tenant, compiling, obtain_in_background},
     compile::optimization_of,
     containerd::Client,
     wasm::{Features, Kind, classify},
@@ -113,7 +113,7 @@ fn show_progress(store: &Store, key: &Key, name: &str, size: u64) -> Result<()> 
     let bar = ProgressBar::new(STEPS).with_style(ProgressStyle::with_template("{msg} [{bar:30}] {elapsed}")?);
     bar.set_message(name.to_owned());
     let (begin, expected) = (Instant::now(), size / PACE + 1);
-    while compiling(store, key) {
+    while compiling(store, key, Tenant::ADMIN) {
         // It slows down towards the end, which nobody knows: 1 - e^(-t/T).
         let share = 1.0 - (-begin.elapsed().as_secs_f64() / expected as f64).exp();
         bar.set_position((share * STEPS as f64) as u64);

@@ -21,12 +21,13 @@ use super::{
     fork::{Forked, fork_into},
 };
 use crate::{
+    aot,
     guest::{
         Finished,
         descriptors::{close_all_but, set_report},
         report,
     },
-    journal, sandbox,
+    journal,
 };
 
 /// Largest report, in bytes.
@@ -82,7 +83,7 @@ impl Worker {
     /// Whether it waits for a compiler at the moment.
     pub fn waits_for_compiler(&self) -> bool {
         let name = std::fs::read(format!("/proc/{}/comm", self.pid)).unwrap_or_default();
-        name.trim_ascii_end() == sandbox::WAITS_FOR_COMPILER.to_bytes()
+        name.trim_ascii_end() == aot::WAITS_FOR_COMPILER.to_bytes()
     }
 
     /// The socket on which the worker reports.

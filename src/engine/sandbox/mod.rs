@@ -37,7 +37,6 @@ mod state;
 mod translate;
 mod update;
 mod userns;
-mod waiting;
 mod workload;
 
 pub use cgroup::{Mounted as MountedCgroups, WorkersCgroup, join as join_cgroups_of, thaw};
@@ -48,4 +47,3 @@ pub use mounts::rootfs::{mount_all as mount_rootfs, unmount as unmount_rootfs};
 pub use process::Init;
 pub use start::{start, start_with_hooks};
 pub use update::update;
-pub use waiting::WAITS_FOR_COMPILER;

@@ -8,7 +8,7 @@ use std::{collections::HashMap, fs::File, io, os::fd::AsRawFd, path::Path, str::
 use anyhow::{Context, Result, anyhow, ensure};
 use wasmedge_shim_protocol::{Aot, AotPolicy, ContainerKey, Location, Optimization};
 
-use super::{mounts::detached::DetachedMount, state::State, waiting::while_compiling};
+use super::{mounts::detached::DetachedMount, state::State};
 use crate::{
     aot::{self, InUse, Key, Layers, Module, Store, Tenant},
     files,
@@ -126,10 +126,7 @@ pub fn obtain(
     // A program's process is not in the container's record.
     let lasts = asker.is_init.then_some(&lasts as &dyn Fn() -> Option<bool>);
     let asker = aot::Asker { tenant: asker.tenant(), lasts, room: asker.room };
-    let obtain = || aot::obtain(&store, aot, &key, Module::File(&file), &asker);
-    let is_patient = aot.policy != AotPolicy::Tiered || !aot::fits_interpreted(size, asker.room);
-    let obtained = if is_patient { while_compiling(obtain) } else { obtain() };
-    obtained.map_err(|cause| missing(&cause))
+    aot::obtain(&store, aot, &key, Module::File(&file), &asker).map_err(|cause| missing(&cause))
 }
 
 fn refuse<T>(aot: &Aot, cause: &str) -> Result<Option<T>> {

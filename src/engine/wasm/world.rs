@@ -22,7 +22,7 @@ pub struct World {
     pub reuse_port: bool,
 }
 
-/// A file that the guest finds open behind its directories.
+/// A file that the guest finds open behind its directories, to read it.
 #[derive(Debug)]
 pub struct Handed {
     /// The variable of its environment that tells the descriptor's number.
@@ -80,7 +80,9 @@ pub fn enter(world: &World, handed: Option<Handed>) -> Result<Wasi, String> {
         // One of this name is the image's, and would be taken for ours.
         env.retain(|entry| !entry.starts_with(name.as_bytes()));
         env.push(format!("{name}{}", open.len()).into_bytes());
-        open.push(Descriptor::new(file).map_err(|error| format!("{variable}: {error}"))?);
+        // The kernel has one inode for all files of its kind, of all containers: whose times are set must not be a message.
+        let descriptor = Descriptor::new(file).map_err(|error| format!("{variable}: {error}"))?;
+        open.push(descriptor.read_only());
     }
     let mut state = Wasi::new(bytes(&world.args), env, open);
     state.reuse_port = world.reuse_port;

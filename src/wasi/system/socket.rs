@@ -98,7 +98,12 @@ pub fn open(family: AddressFamily, kind: SocketType) -> Result<OwnedFd, Errno> {
 /// # Errors
 /// Of bind(2).
 pub fn bind(socket: BorrowedFd<'_>, address: &Address, shared: bool) -> Result<(), Errno> {
-    if shared && !matches!(address, Address::Unix(_)) {
+    // Without a port the kernel chooses one that nobody has, and with this option it may choose one that others share.
+    let port = match address {
+        Address::V4(_, port) | Address::V6(_, port) => *port,
+        Address::Unix(_) => 0,
+    };
+    if shared && port != 0 {
         sockopt::set_socket_reuseport(socket, true)?;
     }
     rustix::net::bind(socket, &address.to_kernel_of(socket)?)
