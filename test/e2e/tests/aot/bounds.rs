@@ -158,9 +158,9 @@ fn a_module_that_two_tenants_want_is_made_when_the_first_of_them_has_its_turn() 
     thread::scope(|scope| {
         let mut starting: Vec<_> =
             first.iter().map(|run| scope.spawn(|| run.detach(["/fresh/module.wasm", "8080"]))).collect();
-        begun(3);
-        starting.push(scope.spawn(|| last.detach(["/fresh/module.wasm"])));
         begun(4);
+        starting.push(scope.spawn(|| last.detach(["/fresh/module.wasm"])));
+        begun(5);
         let modest = both.ctr(&scene).flags(["--annotation=io.wasmedge.aot=wait"]);
         modest.run(["/fresh/module.wasm"]).exits(0);
         let before = many.iter().filter(|module| module.compilations("O2") > 0).count();
