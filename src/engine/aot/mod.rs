@@ -164,7 +164,7 @@ fn in_tiers(order: Order<'_>) -> Result<Option<InUse>, String> {
     if quick.is_some() || begun != Begun::Soon {
         return Ok(quick);
     }
-    wait(order, levels, Some(Instant::now() + patience(order)))
+    while_compiling(|| wait(order, levels, Some(Instant::now() + patience(order))))
 }
 
 /// How long a first start waits that could go without: six times what the compiler takes on an idle machine, at least

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use wasmedge_shim_protocol::{AotPolicy, ContainerKey, Create, Failure};
+use wasmedge_shim_protocol::{ContainerKey, Failure};
 
 use super::{connection::ConnectionId, containers::Container, worker::Worker};
 
@@ -71,14 +71,5 @@ impl Work {
     pub fn new(worker: Worker, job: Job, limit: Duration) -> Self {
         let begun = Instant::now();
         Self { worker, job: Some(job), begun, deadline: begun + limit, limit, waited_until: None }
-    }
-}
-
-/// How long the creation of this container may take.
-pub fn limit_of(create: &Create, patience: Duration) -> Duration {
-    let aot = &create.options.aot;
-    match aot.policy {
-        AotPolicy::Tiered => patience + Duration::from_millis(aot.wait_millis.into()),
-        AotPolicy::Off | AotPolicy::Wait | AotPolicy::Require => patience,
     }
 }

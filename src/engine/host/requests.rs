@@ -7,7 +7,7 @@ use wasmedge_shim_protocol::{ContainerKey, Create, Failure, FailureKind, FromHos
 
 use super::{
     connection::ConnectionId,
-    job::{Caller, Job, limit_of},
+    job::{Caller, Job},
     state::Host,
     stdio,
     worker::Worker,
@@ -50,7 +50,7 @@ impl Host {
         let stdio = stdio::arrange(create.stdio, fds)?;
         let keep: Vec<_> = stdio.iter().map(std::os::fd::AsFd::as_fd).collect();
         let location = &self.location;
-        let limit = limit_of(&create, self.patience);
+        let limit = self.patience;
         let worker = Worker::spawn(&create.key, &self.confinement, &keep, || {
             // The worker's copies of the descriptors are its own; the host's are dropped below.
             let stdio = stdio::duplicate(&stdio).map_err(|error| Failure::internal(error.to_string()))?;

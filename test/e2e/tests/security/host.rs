@@ -153,12 +153,11 @@ fn a_worker_dies_first_where_memory_is_short() {
 #[test]
 fn a_worker_that_takes_too_long_is_ended_and_told_of() {
     let scene = Scene::new();
-    // A second more, for native code.
     let host = OwnHost::start("", "--patience 3");
     let shim = slow(&scene, "sleep 612");
     let begin = Instant::now();
     let (_, message) = shim.create().unwrap_err();
-    let expected = format!("the worker that was creating default/{} took longer than 4 s", shim.id());
+    let expected = format!("the worker that was creating default/{} took longer than 3 s", shim.id());
     assert!(message.contains(&expected), "{message}");
     assert!(begin.elapsed() < e2e::patient(Duration::from_secs(8)));
     until("the end of the hook", || {
