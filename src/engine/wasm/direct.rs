@@ -1,10 +1,11 @@
-//! Calls of WASI's functions by native code, without WasmEdge in between.
+//! Calls of WASI's functions by native code, without WasmEdge in between; and copies of memory.
 //!
 //! WasmEdge 0.17.1 calls a host function by way of a frame, three vectors and a lock (`Executor::proxyCall`,
 //! `CAPIHostFunc::run`), which takes half as long as reading 4 KiB of a file. Native code calls it through a table
 //! of functions that the loader names to it, as it does for all that it cannot do itself (`Executable::Intrinsics` in
 //! `include/common/executable.h`). Here its entry for calls of imports is ours; it calls WASI's functions, and leaves the others,
-//! and whatever it cannot tell, to WasmEdge's.
+//! and whatever it cannot tell, to WasmEdge's. So are those for `memory.copy` and `memory.fill`, which toolchains use for the
+//! smallest pieces, and which take a lock of WasmEdge's to find the memory.
 //!
 //! The table is WasmEdge's own affair, so this is done for the one version that it was read in; a test fails when that changes.
 
@@ -15,14 +16,21 @@ use std::{
 
 use wasmedge_shim_wasi::preview1::{Function, Type};
 
-use super::{dynamic_linker, version, wasi::Shared};
+use super::{
+    dynamic_linker, version,
+    wasi::{Linear, Shared},
+};
 
 /// The version with this table.
 const VERSION: &str = "0.17.1";
 
-/// Entries of the table (`kIntrinsicMax`), and which one calls a function by its index (`kCall`).
+/// Entries of the table (`kIntrinsicMax`).
 const ENTRIES: usize = 38;
+
+/// Which one calls a function by its index (`kCall`), copies memory and fills it (`kMemCopy`, `kMemFill`).
 const CALL: usize = 1;
+const COPY: usize = 32;
+const FILL: usize = 33;
 
 /// What native code's call of an import leads to.
 pub struct Direct {
@@ -37,8 +45,10 @@ static DIRECT: AtomicPtr<Direct> = AtomicPtr::new(null_mut());
 /// How many calls were direct.
 #[cfg(test)]
 static CALLS: AtomicUsize = AtomicUsize::new(0);
-/// WasmEdge's entry, which ours replaces.
-static OF_WASMEDGE: AtomicUsize = AtomicUsize::new(0);
+/// WasmEdge's entries, which ours replace.
+static CALL_OF_WASMEDGE: AtomicUsize = AtomicUsize::new(0);
+static COPY_OF_WASMEDGE: AtomicUsize = AtomicUsize::new(0);
+static FILL_OF_WASMEDGE: AtomicUsize = AtomicUsize::new(0);
 
 /// Lets the native code that was loaded last call these functions directly. Whether it does: it does not for another version of
 /// WasmEdge.
@@ -55,8 +65,14 @@ pub unsafe fn install(direct: Direct) -> bool {
             return false;
         }
         let mut entries = *of_wasmedge;
-        OF_WASMEDGE.store(entries[CALL], Ordering::Relaxed);
-        entries[CALL] = (call as *const ()).addr();
+        for (entry, of_wasmedge, ours) in [
+            (CALL, &CALL_OF_WASMEDGE, call as *const ()),
+            (COPY, &COPY_OF_WASMEDGE, copy as *const ()),
+            (FILL, &FILL_OF_WASMEDGE, fill as *const ()),
+        ] {
+            of_wasmedge.store(entries[entry], Ordering::Relaxed);
+            entries[entry] = ours.addr();
+        }
         // Both for as long as the process lives, which runs one module.
         DIRECT.store(Box::into_raw(Box::new(direct)), Ordering::Relaxed);
         *table = Box::into_raw(Box::new(entries));
@@ -97,55 +113,107 @@ unsafe extern "C" fn call_wasi(index: u32, args: *const Value, returns: *mut Val
     true
 }
 
-/// What native code calls for an import. Where WasmEdge has to do it, it is jumped to, as if it had been called: it may unwind
-/// the stack to before the module, and no frame of Rust's may be on it then.
-#[cfg(target_arch = "x86_64")]
-#[unsafe(naked)]
-unsafe extern "C" fn call(index: u32, args: *const Value, returns: *mut Value) {
-    std::arch::naked_asm!(
-        "push rdi",
-        "push rsi",
-        "push rdx",
-        "call {ours}",
-        "pop rdx",
-        "pop rsi",
-        "pop rdi",
-        "test al, al",
-        "jz 2f",
-        "ret",
-        "2:",
-        "mov rax, [rip + {theirs}]",
-        "jmp rax",
-        ours = sym call_wasi,
-        theirs = sym OF_WASMEDGE,
-    )
+/// Copies `length` bytes of the guest's one memory; whether it did. What lies outside is WasmEdge's to trap.
+///
+/// # Safety
+/// As native code calls it.
+unsafe extern "C" fn copy_memory(to: u32, from: u32, target: u64, source: u64, length: u64) -> bool {
+    // SAFETY: the caller's promise.
+    let Some(memory) = (unsafe { memory(to | from) }) else { return false };
+    let Some((source, target)) = memory.range(source, length).zip(memory.range(target, length)) else { return false };
+    // SAFETY: both are within the memory, and may overlap.
+    unsafe { std::ptr::copy(source, target, length as usize) };
+    #[cfg(test)]
+    CALLS.fetch_add(1, Ordering::Relaxed);
+    true
 }
 
-/// What native code calls for an import. Where WasmEdge has to do it, it is jumped to, as if it had been called: it may unwind
-/// the stack to before the module, and no frame of Rust's may be on it then.
-#[cfg(target_arch = "aarch64")]
-#[unsafe(naked)]
-unsafe extern "C" fn call(index: u32, args: *const Value, returns: *mut Value) {
-    std::arch::naked_asm!(
-        "stp x29, x30, [sp, #-48]!",
-        "mov x29, sp",
-        "stp x0, x1, [sp, #16]",
-        "str x2, [sp, #32]",
-        "bl {ours}",
-        "mov w9, w0",
-        "ldp x0, x1, [sp, #16]",
-        "ldr x2, [sp, #32]",
-        "ldp x29, x30, [sp], #48",
-        "cbz w9, 2f",
-        "ret",
-        "2:",
-        "adrp x16, {theirs}",
-        "ldr x16, [x16, :lo12:{theirs}]",
-        "br x16",
-        ours = sym call_wasi,
-        theirs = sym OF_WASMEDGE,
-    )
+/// Fills `length` bytes of the guest's one memory; whether it did. Of the value the first byte counts.
+///
+/// # Safety
+/// As native code calls it.
+unsafe extern "C" fn fill_memory(index: u32, target: u64, value: u32, length: u64) -> bool {
+    // SAFETY: the caller's promise.
+    let Some(memory) = (unsafe { memory(index) }) else { return false };
+    let Some(target) = memory.range(target, length) else { return false };
+    // SAFETY: within the memory.
+    unsafe { std::ptr::write_bytes(target, value as u8, length as usize) };
+    #[cfg(test)]
+    CALLS.fetch_add(1, Ordering::Relaxed);
+    true
 }
+
+/// The guest's memory of this index, if that is its first and it is known.
+///
+/// # Safety
+/// Its module must run.
+unsafe fn memory(index: u32) -> Option<Linear> {
+    // SAFETY: what was stored lives for ever, and what it points to while the module runs.
+    unsafe { DIRECT.load(Ordering::Relaxed).as_ref().filter(|_| index == 0).map(|direct| (*direct.shared).memory()) }
+}
+
+/// An entry of the table: what native code calls with up to five words. Where `ours` does not do it WasmEdge's is jumped to, as
+/// if it had been called: it may unwind the stack to before the module, and no frame of Rust's may be on it then.
+macro_rules! entry {
+    ($name:ident, $ours:path, $theirs:path) => {
+        #[cfg(target_arch = "x86_64")]
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            std::arch::naked_asm!(
+                "push rdi",
+                "push rsi",
+                "push rdx",
+                "push rcx",
+                "push r8",
+                "call {ours}",
+                "pop r8",
+                "pop rcx",
+                "pop rdx",
+                "pop rsi",
+                "pop rdi",
+                "test al, al",
+                "jz 2f",
+                "ret",
+                "2:",
+                "mov rax, [rip + {theirs}]",
+                "jmp rax",
+                ours = sym $ours,
+                theirs = sym $theirs,
+            )
+        }
+
+        #[cfg(target_arch = "aarch64")]
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            std::arch::naked_asm!(
+                "stp x29, x30, [sp, #-64]!",
+                "mov x29, sp",
+                "stp x0, x1, [sp, #16]",
+                "stp x2, x3, [sp, #32]",
+                "str x4, [sp, #48]",
+                "bl {ours}",
+                // The rest of a truth value's register may hold anything.
+                "and w9, w0, #0xff",
+                "ldp x0, x1, [sp, #16]",
+                "ldp x2, x3, [sp, #32]",
+                "ldr x4, [sp, #48]",
+                "ldp x29, x30, [sp], #64",
+                "cbz w9, 2f",
+                "ret",
+                "2:",
+                "adrp x16, {theirs}",
+                "ldr x16, [x16, :lo12:{theirs}]",
+                "br x16",
+                ours = sym $ours,
+                theirs = sym $theirs,
+            )
+        }
+    };
+}
+
+entry!(call, call_wasi, CALL_OF_WASMEDGE);
+entry!(copy, copy_memory, COPY_OF_WASMEDGE);
+entry!(fill, fill_memory, FILL_OF_WASMEDGE);
 
 #[cfg(test)]
 mod tests {
@@ -176,6 +244,50 @@ mod tests {
             (if (i64.eqz (i64.load (i32.const 8))) (then unreachable))
             (call $exit (call $random (i32.const 65530) (i32.const 8)))))"#;
 
+    /// Copies to and fro, fills, in pieces that overlap, are empty or end with the memory; then traps as `last` says.
+    const COPIES: &str = r#"(module
+        (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 0) "abcdefgh")
+        (func (export "_start")
+            (drop (call $yield))
+            (memory.copy (i32.const 2) (i32.const 0) (i32.const 6))
+            (if (i64.ne (i64.load (i32.const 0)) (i64.const 0x6665646362616261)) (then unreachable))
+            (memory.copy (i32.const 0) (i32.const 2) (i32.const 6))
+            (if (i64.ne (i64.load (i32.const 0)) (i64.const 0x6665666564636261)) (then unreachable))
+            (memory.fill (i32.const 65528) (i32.const 0x1ff) (i32.const 8))
+            (if (i64.ne (i64.load (i32.const 65528)) (i64.const -1)) (then unreachable))
+            (memory.copy (i32.const 65536) (i32.const 65536) (i32.const 0))
+            (memory.fill (i32.const 65536) (i32.const 0) (i32.const 0))
+            LAST))"#;
+
+    #[test]
+    fn memory_is_copied_and_filled_directly_and_what_lies_outside_traps() {
+        let directory = tempfile::tempdir().unwrap();
+        let ending = |last: &str| {
+            let bytes = wat::parse_str(COPIES.replace("LAST", last)).unwrap();
+            let before = CALLS.load(Ordering::Relaxed);
+            (run(&bytes, directory.path(), Features::default()), CALLS.load(Ordering::Relaxed) - before)
+        };
+        let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        assert_eq!(ending(""), (Ending::Returned(Vec::new()), 5));
+        for last in [
+            "(memory.fill (i32.const 65529) (i32.const 0) (i32.const 8))",
+            "(memory.copy (i32.const 65529) (i32.const 0) (i32.const 8))",
+            "(memory.copy (i32.const 0) (i32.const 65529) (i32.const 8))",
+            "(memory.copy (i32.const 1) (i32.const 0) (i32.const -1))",
+            "(memory.fill (i32.const -1) (i32.const 0) (i32.const -1))",
+        ] {
+            let (ending, direct) = ending(last);
+            let Ending::Trapped(cause) = ending else { panic!("{last}: {ending:?}") };
+            assert!(cause.contains("out of bounds memory access"), "{cause}");
+            assert_eq!(direct, 5, "{last}");
+        }
+    }
+
+    /// One module runs in a process.
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
     fn run(bytes: &[u8], directory: &Path, features: Features) -> Ending {
         let at = |name: &str| directory.join(name);
         fs::write(at("module.wasm"), bytes).unwrap();
@@ -190,6 +302,8 @@ mod tests {
     #[test]
     fn native_code_calls_wasi_directly_from_its_second_call_on_unless_it_is_counted() {
         assert_eq!(version(), VERSION);
+        let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        CALLS.store(0, Ordering::Relaxed);
         let (bytes, directory) = (wat::parse_str(MODULE).unwrap(), tempfile::tempdir().unwrap());
         let fault = Ending::Exited(21);
         assert_eq!(run(&bytes, directory.path(), Features::default()), fault);

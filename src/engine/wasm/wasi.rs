@@ -129,9 +129,18 @@ fn value_type(param: Type) -> ffi::WasmEdge_ValType {
 }
 
 /// The guest's memory during a call; empty if it has none.
-struct Linear {
+pub struct Linear {
     start: *mut u8,
     length: usize,
+}
+
+impl Linear {
+    /// Where so many bytes from `offset` on are, if they are all in it.
+    pub fn range(&self, offset: u64, length: u64) -> Option<*mut u8> {
+        let end = offset.checked_add(length)?;
+        // SAFETY: within the memory, or at its end.
+        (end <= self.length as u64).then(|| unsafe { self.start.add(offset as usize) })
+    }
 }
 
 impl Memory for Linear {
@@ -158,6 +167,12 @@ impl Shared {
             Err(Stop::Errno(errno)) => Ok(errno.0),
             Err(stop) => Err(stop),
         }
+    }
+
+    /// The guest's memory, empty until it is known.
+    pub fn memory(&self) -> Linear {
+        // SAFETY: it lives as long as the guest.
+        unsafe { linear(self.memory) }
     }
 
     /// As [`Self::call`], for native code: a function that returns, once the guest's memory is known. `None` where that is

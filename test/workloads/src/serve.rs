@@ -48,15 +48,16 @@ pub fn serve(port: u16, answer: impl Fn(&mut Connection)) -> Result<()> {
     }
 }
 
-/// Takes the next client. One that is gone already is no reason to stop.
+/// Takes all who wait: one at a time a thousand clients at once would fill the queue. One that is gone already is no reason to
+/// stop.
 fn accept(listener: &Listener, connections: &mut Vec<Connection>) -> Result<()> {
-    match listener.accept() {
-        Ok(stream) => {
-            connections.push(Connection { input: vec![], output: vec![], closing: false, stream });
-            Ok(())
+    loop {
+        match listener.accept() {
+            Ok(stream) => connections.push(Connection { input: vec![], output: vec![], closing: false, stream }),
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
         }
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) => Ok(()),
-        Err(error) => Err(error),
     }
 }
 
