@@ -17,8 +17,10 @@ use std::{
 use wasmedge_shim_wasi::preview1::{Function, Type};
 
 use super::{
-    dynamic_linker, version,
-    wasi::{Linear, Shared},
+    dynamic_linker,
+    trampoline::trampoline,
+    version,
+    wasi::{Import, Linear, Shared},
 };
 
 /// The version with this table.
@@ -33,11 +35,11 @@ const COPY: usize = 32;
 const FILL: usize = 33;
 
 /// What native code's call of an import leads to.
-pub struct Direct {
+struct Direct {
     /// The function of WASI that the module imports as its function of this index, if it is one.
-    pub functions: Vec<Option<&'static Function>>,
+    functions: Vec<Option<&'static Function>>,
     /// What they work on.
-    pub shared: *mut Shared,
+    shared: *mut Shared,
 }
 
 /// Of the one module that runs in this process.
@@ -50,17 +52,22 @@ static CALL_OF_WASMEDGE: AtomicUsize = AtomicUsize::new(0);
 static COPY_OF_WASMEDGE: AtomicUsize = AtomicUsize::new(0);
 static FILL_OF_WASMEDGE: AtomicUsize = AtomicUsize::new(0);
 
-/// Lets the native code that was loaded last call these functions directly. Whether it does: it does not for another version of
-/// WasmEdge.
+/// Lets the native code that was loaded last call what it imports of WASI directly. Whether it does: it does not for another
+/// version of WasmEdge.
 ///
 /// # Safety
-/// What they work on must live as long as the module runs.
-pub unsafe fn install(direct: Direct) -> bool {
+/// `shared` must live as long as the module runs.
+pub unsafe fn install(imports: &[Import], shared: *mut Shared) -> bool {
     let Some(table) = dynamic_linker::intrinsics().filter(|_| version() == VERSION) else { return false };
+    let length = imports.iter().map(|import| import.index + 1).max().unwrap_or(0);
+    let mut functions = vec![None; length];
+    for import in imports.iter().filter(|import| import.function.returns) {
+        functions[import.index] = Some(import.function);
+    }
     // SAFETY: the address is that of the library's variable, into which WasmEdge has put its table when it loaded the library.
     // Nothing of the library runs yet.
     unsafe {
-        let of_wasmedge = *table;
+        let of_wasmedge: *const Table = (*table).cast();
         if of_wasmedge.is_null() {
             return false;
         }
@@ -74,14 +81,14 @@ pub unsafe fn install(direct: Direct) -> bool {
             entries[entry] = ours.addr();
         }
         // Both for as long as the process lives, which runs one module.
-        DIRECT.store(Box::into_raw(Box::new(direct)), Ordering::Relaxed);
-        *table = Box::into_raw(Box::new(entries));
+        DIRECT.store(Box::into_raw(Box::new(Direct { functions, shared })), Ordering::Relaxed);
+        *table = Box::into_raw(Box::new(entries)).cast_const().cast();
     }
     true
 }
 
 /// The table of functions that native code calls.
-pub type Table = [usize; ENTRIES];
+type Table = [usize; ENTRIES];
 
 /// A value as native code hands it over (`ValVariant`): 16 bytes, of which a number has the first ones.
 #[repr(C, align(16))]
@@ -152,68 +159,9 @@ unsafe fn memory(index: u32) -> Option<Linear> {
     unsafe { DIRECT.load(Ordering::Relaxed).as_ref().filter(|_| index == 0).map(|direct| (*direct.shared).memory()) }
 }
 
-/// An entry of the table: what native code calls with up to five words. Where `ours` does not do it WasmEdge's is jumped to, as
-/// if it had been called: it may unwind the stack to before the module, and no frame of Rust's may be on it then.
-macro_rules! entry {
-    ($name:ident, $ours:path, $theirs:path) => {
-        #[cfg(target_arch = "x86_64")]
-        #[unsafe(naked)]
-        unsafe extern "C" fn $name() {
-            std::arch::naked_asm!(
-                "push rdi",
-                "push rsi",
-                "push rdx",
-                "push rcx",
-                "push r8",
-                "call {ours}",
-                "pop r8",
-                "pop rcx",
-                "pop rdx",
-                "pop rsi",
-                "pop rdi",
-                "test al, al",
-                "jz 2f",
-                "ret",
-                "2:",
-                "mov rax, [rip + {theirs}]",
-                "jmp rax",
-                ours = sym $ours,
-                theirs = sym $theirs,
-            )
-        }
-
-        #[cfg(target_arch = "aarch64")]
-        #[unsafe(naked)]
-        unsafe extern "C" fn $name() {
-            std::arch::naked_asm!(
-                "stp x29, x30, [sp, #-64]!",
-                "mov x29, sp",
-                "stp x0, x1, [sp, #16]",
-                "stp x2, x3, [sp, #32]",
-                "str x4, [sp, #48]",
-                "bl {ours}",
-                // The rest of a truth value's register may hold anything.
-                "and w9, w0, #0xff",
-                "ldp x0, x1, [sp, #16]",
-                "ldp x2, x3, [sp, #32]",
-                "ldr x4, [sp, #48]",
-                "ldp x29, x30, [sp], #64",
-                "cbz w9, 2f",
-                "ret",
-                "2:",
-                "adrp x16, {theirs}",
-                "ldr x16, [x16, :lo12:{theirs}]",
-                "br x16",
-                ours = sym $ours,
-                theirs = sym $theirs,
-            )
-        }
-    };
-}
-
-entry!(call, call_wasi, CALL_OF_WASMEDGE);
-entry!(copy, copy_memory, COPY_OF_WASMEDGE);
-entry!(fill, fill_memory, FILL_OF_WASMEDGE);
+trampoline!(call, call_wasi, CALL_OF_WASMEDGE);
+trampoline!(copy, copy_memory, COPY_OF_WASMEDGE);
+trampoline!(fill, fill_memory, FILL_OF_WASMEDGE);
 
 #[cfg(test)]
 mod tests {

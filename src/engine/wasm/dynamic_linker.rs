@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use super::{direct::Table, native_library::NativeLibrary};
+use super::native_library::NativeLibrary;
 
 /// What libwasmedge is told to load.
 pub const PATH: &CStr = c"/native code, by descriptor";
@@ -44,9 +44,9 @@ pub fn with_library<T>(file: BorrowedFd<'_>, load: impl FnOnce() -> T) -> T {
 }
 
 /// Where the library that was loaded has the address of the table of what it calls, which WasmEdge has put there.
-pub fn intrinsics() -> Option<*mut *const Table> {
+pub fn intrinsics() -> Option<*mut *const c_void> {
     let address = INTRINSICS.load(Ordering::Relaxed);
-    (address != 0).then_some(address as *mut *const Table)
+    (address != 0).then_some(address as *mut *const c_void)
 }
 
 /// Lets go of the pages of native code that are not needed at the moment.

@@ -23,6 +23,7 @@ mod plugins;
 mod program;
 mod sections;
 mod statistics;
+mod trampoline;
 mod wasi;
 mod world;
 

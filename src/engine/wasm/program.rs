@@ -8,7 +8,7 @@ use wasmedge_sys::ffi;
 use super::{
     config::{Config, Features, Limits, PAGE},
     core_dump::CoreDump,
-    diagnostics,
+    diagnostics, direct,
     entry::{self, Exports, INITIALIZE, Invocation, START},
     loader::{check, check_interpreted, check_memory, heap_in_use, parse, parse_native, refuse_what_is_no_module},
     names::{text, view},
@@ -163,7 +163,8 @@ impl Program {
         };
         let counters = if self.counted { statistics::start() } else { std::ptr::null_mut() };
         if !self.counted {
-            wasi.call_directly(&self.imports);
+            // SAFETY: what the functions work on is dropped after the module has run.
+            unsafe { direct::install(&self.imports, wasi.shared()) };
         }
         let mut instance = std::ptr::null_mut();
         // SAFETY: all contexts were made here or in `load` and live until the process ends.

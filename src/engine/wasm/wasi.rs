@@ -10,7 +10,6 @@ use wasmedge_sys::ffi;
 
 use super::{
     config::PAGE,
-    direct::{self, Direct},
     names::view,
     world::{self, Handed, World},
 };
@@ -89,15 +88,9 @@ impl Wasi {
         &self.instances
     }
 
-    /// Lets the native code that was loaded last call the functions without WasmEdge, if it can.
-    pub fn call_directly(&self, imports: &[Import]) {
-        let length = imports.iter().map(|import| import.index + 1).max().unwrap_or(0);
-        let mut functions = vec![None; length];
-        for import in imports.iter().filter(|import| import.function.returns) {
-            functions[import.index] = Some(import.function);
-        }
-        // SAFETY: it is dropped after the module has run.
-        unsafe { direct::install(Direct { functions, shared: self.shared }) };
+    /// What all functions have in common, valid as long as `self`.
+    pub fn shared(&self) -> *mut Shared {
+        self.shared
     }
 
     /// What the guest gave to `proc_exit`, 0 if it did not call it.
