@@ -20,6 +20,7 @@ mod plugins;
 mod proposals;
 mod secret;
 mod signals;
+mod words;
 
 pub use aot::{Aot, AotPolicy, Optimization};
 pub use channel::{Channel, MAX_MESSAGE, Received};
@@ -38,3 +39,4 @@ pub use plugins::Plugins;
 pub use proposals::{Proposal, Proposals, UnknownProposal};
 pub use secret::{Secret, wipe};
 pub use signals::{Signals, UnknownSignal};
+pub use words::words;

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::words;
+
 /// Signals that are a program's own affair and not the engine's, by name (signal(7)).
 const NAMED: [(&str, i32); 14] = [
     ("HUP", libc::SIGHUP),
@@ -78,7 +80,7 @@ impl FromStr for Signals {
     /// Names that commas or spaces separate.
     fn from_str(text: &str) -> Result<Self, UnknownSignal> {
         let mut signals = Self::default();
-        text.split([',', ' ']).filter(|word| !word.is_empty()).try_for_each(|word| signals.add(word))?;
+        words(text).try_for_each(|word| signals.add(word))?;
         Ok(signals)
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Result, anyhow, bail};
-use wasmedge_shim_protocol::{Engine, Plugins, Proposals, SandboxOptions, Signals};
+use wasmedge_shim_protocol::{Engine, Plugins, Proposals, SandboxOptions, Signals, words};
 
 use super::native_code;
 use crate::guest::{CoreDumps, Preopen, Settings};
@@ -140,11 +140,6 @@ fn chosen(annotations: &HashMap<String, String>, plugins: &Plugins) -> Result<Pl
         Some(name) => bail!("annotation {PLUGINS}: {name:?} is not among the runtime's plugins (plugins.load)"),
         None => Ok(Plugins { names, ..plugins.clone() }),
     }
-}
-
-/// The words of a list that commas or spaces separate.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split([',', ' ']).filter(|word| !word.is_empty())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The product's own processes and files on the node, and the services around it.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
-use crate::{process::Process, until};
+use crate::{process::Process, until, within};
 
 /// Where the engine host keeps its state.
 pub const STATE: &str = "/run/containerd-shim-wasmedge";
@@ -45,6 +45,13 @@ pub fn kill_hosts() {
         host.kill();
         until("the end of the engine host", || (!host.lives()).then_some(()));
     }
+}
+
+/// Waits until nothing is compiled any more, so that a test is alone.
+#[track_caller]
+pub fn quiet() {
+    let ended = within(Duration::from_secs(120), || Process::named("wasmedge-aot").is_empty().then_some(()));
+    assert!(ended.is_some(), "compilations do not end");
 }
 
 /// The shims of this runtime.

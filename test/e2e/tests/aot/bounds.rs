@@ -21,12 +21,6 @@ fn compilers() -> Vec<Process> {
     Process::named("wasmedge-aot").into_iter().filter(is_compiler).collect()
 }
 
-/// Waits until nothing is compiled any more, so that a test is alone.
-pub fn quiet() {
-    let ended = within(Duration::from_secs(120), || Process::named("wasmedge-aot").is_empty().then_some(()));
-    assert!(ended.is_some(), "compilations do not end");
-}
-
 /// Regression test for S5: 70 one-shot modules in a row started 70 compilations.
 #[test]
 fn a_row_of_new_modules_that_run_once_is_not_compiled() {
@@ -35,7 +29,7 @@ fn a_row_of_new_modules_that_run_once_is_not_compiled() {
     for module in &modules {
         module.ctr(&scene).run(["/fresh/module.wasm"]).exits(0).prints("hello from wasm\n");
     }
-    quiet();
+    engine::quiet();
     let compiled = |level| modules.iter().map(|module| module.compilations(level)).sum::<usize>();
     let (quick, optimized) = (compiled("O0"), compiled("O2"));
     assert_eq!(optimized, 0, "nobody has earned optimization");
@@ -68,7 +62,7 @@ fn a_module_that_goes_on_running_is_compiled_for_its_next_start() {
 #[test]
 fn compilers_are_few_come_last_and_are_bounded_together() {
     let scene = Scene::new();
-    quiet();
+    engine::quiet();
     let modules: Vec<Fresh> = (0..4).map(|_| Fresh::new(&scene, "sleep.wasm")).collect();
     let runs: Vec<_> =
         modules.iter().map(|module| module.docker(&scene, "wait").flags(["--network", "none"])).collect();
@@ -127,7 +121,7 @@ fn tickets() -> usize {
 #[test]
 fn a_tenant_with_one_module_has_its_turn_before_another_s_many() {
     let scene = Scene::new();
-    quiet();
+    engine::quiet();
     let many: Vec<Fresh> = (0..5).map(|_| Fresh::new(&scene, "http.wasm")).collect();
     let one = Fresh::new(&scene, "hello.wasm");
     let runs: Vec<_> = many.iter().map(|module| module.docker(&scene, "wait").flags(["--network", "none"])).collect();
@@ -148,7 +142,7 @@ fn a_tenant_with_one_module_has_its_turn_before_another_s_many() {
 #[test]
 fn a_module_that_two_tenants_want_is_made_when_the_first_of_them_has_its_turn() {
     let scene = Scene::new();
-    quiet();
+    engine::quiet();
     let many: Vec<Fresh> = (0..5).map(|_| Fresh::new(&scene, "http.wasm")).collect();
     let both = Fresh::new(&scene, "hello.wasm");
     let runs: Vec<_> =
@@ -174,7 +168,7 @@ fn a_module_that_two_tenants_want_is_made_when_the_first_of_them_has_its_turn() 
 #[test]
 fn a_killed_compiler_is_no_verdict_on_the_module() {
     let scene = Scene::new();
-    quiet();
+    engine::quiet();
     let module = Fresh::new(&scene, "http.wasm");
     let start = || module.docker(&scene, "tiered").flags(["--network", "none"]).detach(["/fresh/module.wasm", "8080"]);
     thread::scope(|scope| {
@@ -189,7 +183,7 @@ fn a_killed_compiler_is_no_verdict_on_the_module() {
         start();
         killer.join().unwrap();
     });
-    quiet();
+    engine::quiet();
     assert!(module.native("O2").is_none(), "its compiler was killed");
     start();
     // At the lowest priority that takes a while on a busy machine.

@@ -3,10 +3,10 @@
 
 use std::{fs, iter};
 
-use e2e::{Kind, Scene, ctr, docker::docker};
+use e2e::{Kind, Scene, ctr, docker::docker, engine};
 use serde_json::json;
 
-use super::{Fresh, bounds};
+use super::Fresh;
 
 /// What the module says.
 const SAYS: &str = "hello from a large module\n";
@@ -73,7 +73,7 @@ fn endless(scene: &Scene) -> Fresh {
 #[test]
 fn a_first_start_of_a_large_module_runs_native_code_without_a_limit_too() {
     let scene = Scene::new();
-    bounds::quiet();
+    engine::quiet();
     let module = endless(&scene);
     let container = module.docker(&scene, "tiered").detach(["/fresh/module.wasm"]);
     container.says(SAYS.trim_end());
