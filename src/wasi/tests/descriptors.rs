@@ -13,7 +13,7 @@ use program::{
     ALL, BADF, CREAT, DIRECTORY, FAULT, FD_READ, FD_READDIR, FD_WRITE, INVAL, NAMETOOLONG, NOTCAPABLE, Program, ROOT,
     SPIPE, SUCCESS,
 };
-use wasmedge_shim_wasi::{Reach, preview1::Type};
+use wasmedge_shim_wasi::{Descriptor, Reach, preview1::Type};
 
 const NOBODY: u64 = 99;
 
@@ -333,4 +333,18 @@ fn a_file_that_the_guest_was_given_is_read_from_where_it_is() {
     file.seek(std::io::SeekFrom::Start(4)).unwrap();
     let fd = program.insert(file);
     assert_eq!(program.read(fd, 3).unwrap(), b"456");
+}
+
+/// The file of a module's signals has the inode of all others of its kind on the node.
+#[test]
+fn a_file_that_is_there_to_be_read_keeps_its_times() {
+    let mut program = Program::new();
+    program.write_file("f", "content");
+    let file = File::open(program.path("f")).unwrap();
+    let plain = program.wasi.table.insert(Descriptor::new(file.try_clone().unwrap().into()).unwrap()).into();
+    let read_only = program.wasi.table.insert(Descriptor::new(file.into()).unwrap().read_only()).into();
+    let both_now = 2 | 8;
+    assert_eq!(program.call("fd_filestat_set_times", &[plain, 0, 0, both_now]), SUCCESS);
+    assert_eq!(program.call("fd_filestat_set_times", &[read_only, 0, 0, both_now]), NOTCAPABLE);
+    assert_eq!(program.read(read_only, 99).unwrap(), b"content");
 }
