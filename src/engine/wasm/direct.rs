@@ -1,13 +1,10 @@
 //! Calls of WASI's functions by native code, without WasmEdge in between; and copies of memory.
 //!
 //! WasmEdge 0.17.1 calls a host function by way of a frame, three vectors and a lock (`Executor::proxyCall`,
-//! `CAPIHostFunc::run`), which takes half as long as reading 4 KiB of a file. Native code calls it through a table
-//! of functions that the loader names to it, as it does for all that it cannot do itself (`Executable::Intrinsics` in
-//! `include/common/executable.h`). Here its entry for calls of imports is ours; it calls WASI's functions, and leaves the others,
-//! and whatever it cannot tell, to WasmEdge's. So are those for `memory.copy` and `memory.fill`, which toolchains use for the
-//! smallest pieces, and which take a lock of WasmEdge's to find the memory.
-//!
-//! The table is WasmEdge's own affair, so this is done for the one version that it was read in; a test fails when that changes.
+//! `CAPIHostFunc::run`), which takes half as long as reading 4 KiB of a file. Here native code's entry for calls of imports is
+//! ours; it calls WASI's functions, and leaves the others, and whatever it cannot tell, to WasmEdge's. So are those for
+//! `memory.copy` and `memory.fill`, which toolchains use for the smallest pieces, and which take a lock of WasmEdge's to find
+//! the memory.
 
 use std::{
     ptr::null_mut,
@@ -17,22 +14,10 @@ use std::{
 use wasmedge_shim_wasi::preview1::{Function, Type};
 
 use super::{
-    dynamic_linker,
+    intrinsics::{self, Entry},
     trampoline::trampoline,
-    version,
     wasi::{Import, Linear, Shared},
 };
-
-/// The version with this table.
-const VERSION: &str = "0.17.1";
-
-/// Entries of the table (`kIntrinsicMax`).
-const ENTRIES: usize = 38;
-
-/// Which one calls a function by its index (`kCall`), copies memory and fills it (`kMemCopy`, `kMemFill`).
-const CALL: usize = 1;
-const COPY: usize = 32;
-const FILL: usize = 33;
 
 /// What native code's call of an import leads to.
 struct Direct {
@@ -52,43 +37,26 @@ static CALL_OF_WASMEDGE: AtomicUsize = AtomicUsize::new(0);
 static COPY_OF_WASMEDGE: AtomicUsize = AtomicUsize::new(0);
 static FILL_OF_WASMEDGE: AtomicUsize = AtomicUsize::new(0);
 
-/// Lets the native code that was loaded last call what it imports of WASI directly. Whether it does: it does not for another
-/// version of WasmEdge.
+/// Lets the native code that was loaded last call what it imports of WASI directly.
 ///
 /// # Safety
-/// `shared` must live as long as the module runs.
-pub unsafe fn install(imports: &[Import], shared: *mut Shared) -> bool {
-    let Some(table) = dynamic_linker::intrinsics().filter(|_| version() == VERSION) else { return false };
+/// `shared` must live as long as the module runs. None of the code may run yet.
+pub unsafe fn install(imports: &[Import], shared: *mut Shared) {
     let length = imports.iter().map(|import| import.index + 1).max().unwrap_or(0);
     let mut functions = vec![None; length];
     for import in imports.iter().filter(|import| import.function.returns) {
         functions[import.index] = Some(import.function);
     }
-    // SAFETY: the address is that of the library's variable, into which WasmEdge has put its table when it loaded the library.
-    // Nothing of the library runs yet.
-    unsafe {
-        let of_wasmedge: *const Table = (*table).cast();
-        if of_wasmedge.is_null() {
-            return false;
-        }
-        let mut entries = *of_wasmedge;
-        for (entry, of_wasmedge, ours) in [
-            (CALL, &CALL_OF_WASMEDGE, call as *const ()),
-            (COPY, &COPY_OF_WASMEDGE, copy as *const ()),
-            (FILL, &FILL_OF_WASMEDGE, fill as *const ()),
-        ] {
-            of_wasmedge.store(entries[entry], Ordering::Relaxed);
-            entries[entry] = ours.addr();
-        }
-        // Both for as long as the process lives, which runs one module.
-        DIRECT.store(Box::into_raw(Box::new(Direct { functions, shared })), Ordering::Relaxed);
-        *table = Box::into_raw(Box::new(entries)).cast_const().cast();
-    }
-    true
+    // For as long as the process lives, which runs one module.
+    DIRECT.store(Box::into_raw(Box::new(Direct { functions, shared })), Ordering::Relaxed);
+    let replacements = [
+        (Entry::Call, call as *const (), &CALL_OF_WASMEDGE),
+        (Entry::MemoryCopy, copy as *const (), &COPY_OF_WASMEDGE),
+        (Entry::MemoryFill, fill as *const (), &FILL_OF_WASMEDGE),
+    ];
+    // SAFETY: they do what WasmEdge's do, or leave it to those.
+    unsafe { intrinsics::replace(&replacements) };
 }
-
-/// The table of functions that native code calls.
-type Table = [usize; ENTRIES];
 
 /// A value as native code hands it over (`ValVariant`): 16 bytes, of which a number has the first ones.
 #[repr(C, align(16))]
@@ -165,16 +133,8 @@ trampoline!(fill, fill_memory, FILL_OF_WASMEDGE);
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fs::{self, File},
-        os::fd::AsFd,
-        path::Path,
-    };
-
-    use wasmedge_shim_protocol::Optimization;
-
     use super::*;
-    use crate::wasm::{Ending, Features, Invocation, Limits, Program, World, compile};
+    use crate::wasm::{Ending, Features, native_test, version};
 
     /// Closes what is not open, asks three times for random bytes, and for some where there is no memory; ends with what that
     /// returns.
@@ -211,13 +171,12 @@ mod tests {
 
     #[test]
     fn memory_is_copied_and_filled_directly_and_what_lies_outside_traps() {
-        let directory = tempfile::tempdir().unwrap();
+        let _alone = native_test::alone();
         let ending = |last: &str| {
-            let bytes = wat::parse_str(COPIES.replace("LAST", last)).unwrap();
             let before = CALLS.load(Ordering::Relaxed);
-            (run(&bytes, directory.path(), Features::default()), CALLS.load(Ordering::Relaxed) - before)
+            let (ending, _) = native_test::run(&COPIES.replace("LAST", last), Features::default());
+            (ending, CALLS.load(Ordering::Relaxed) - before)
         };
-        let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         assert_eq!(ending(""), (Ending::Returned(Vec::new()), 5));
         for last in [
             "(memory.fill (i32.const 65529) (i32.const 0) (i32.const 8))",
@@ -233,31 +192,17 @@ mod tests {
         }
     }
 
-    /// One module runs in a process.
-    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-
-    fn run(bytes: &[u8], directory: &Path, features: Features) -> Ending {
-        let at = |name: &str| directory.join(name);
-        fs::write(at("module.wasm"), bytes).unwrap();
-        compile(bytes, features, Optimization::O0, &at("module.so")).unwrap();
-        let [native, file] = ["module.so", "module.wasm"].map(|name| File::open(at(name)).unwrap());
-        let (invocation, limits) = (Invocation::default(), Limits::default());
-        let program = Program::load_native(native.as_fd(), &file, &invocation, &limits, features).unwrap();
-        program.run(&World::default(), None, |_| {})
-    }
-
     /// When this fails because of another version of WasmEdge: does its table still look so, is it still needed?
     #[test]
     fn native_code_calls_wasi_directly_from_its_second_call_on_unless_it_is_counted() {
-        assert_eq!(version(), VERSION);
-        let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        assert_eq!(version(), intrinsics::VERSION);
+        let _alone = native_test::alone();
         CALLS.store(0, Ordering::Relaxed);
-        let (bytes, directory) = (wat::parse_str(MODULE).unwrap(), tempfile::tempdir().unwrap());
         let fault = Ending::Exited(21);
-        assert_eq!(run(&bytes, directory.path(), Features::default()), fault);
+        assert_eq!(native_test::run(MODULE, Features::default()).0, fault);
         // All but the first, by which the memory is found, and the last.
         assert_eq!(CALLS.swap(0, Ordering::Relaxed), 4);
-        assert_eq!(run(&bytes, directory.path(), Features { counted: true, ..Features::default() }), fault);
+        assert_eq!(native_test::run(MODULE, Features { counted: true, ..Features::default() }).0, fault);
         assert_eq!(CALLS.load(Ordering::Relaxed), 0);
     }
 }

@@ -13,9 +13,13 @@ mod entry;
 #[cfg(any(feature = "fuzzing", test))]
 pub mod fuzz;
 mod imports;
+mod indirect;
+mod intrinsics;
 mod loader;
 mod names;
 mod native_library;
+#[cfg(test)]
+mod native_test;
 #[cfg(any(feature = "fuzzing", test))]
 pub mod observe;
 mod outline;

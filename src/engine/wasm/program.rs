@@ -10,6 +10,7 @@ use super::{
     core_dump::CoreDump,
     diagnostics, direct,
     entry::{self, Exports, INITIALIZE, Invocation, START},
+    indirect,
     loader::{check, check_interpreted, check_memory, heap_in_use, parse, parse_native, refuse_what_is_no_module},
     names::{text, view},
     outline::{initial_memory_in, interpreted_size},
@@ -163,8 +164,11 @@ impl Program {
         };
         let counters = if self.counted { statistics::start() } else { std::ptr::null_mut() };
         if !self.counted {
-            // SAFETY: what the functions work on is dropped after the module has run.
-            unsafe { direct::install(&self.imports, wasi.shared()) };
+            // SAFETY: what the functions work on is dropped after the module has run, of which nothing runs yet.
+            unsafe {
+                direct::install(&self.imports, wasi.shared());
+                indirect::install();
+            }
         }
         let mut instance = std::ptr::null_mut();
         // SAFETY: all contexts were made here or in `load` and live until the process ends.

@@ -42,6 +42,8 @@ pub struct Shared {
     exit_code: u32,
     /// The guest's memory, from its first call on: there is one guest.
     memory: *mut ffi::WasmEdge_MemoryInstanceContext,
+    /// Where it begins, null until it has a page: it is reserved whole, and never moves.
+    start: *mut u8,
 }
 
 /// What one function is given with each call.
@@ -56,7 +58,8 @@ impl Wasi {
     /// # Errors
     /// Names a directory that cannot be opened, with the cause.
     pub fn new(world: &World, handed: Option<Handed>, imports: &[Import]) -> Result<Self, String> {
-        let shared = Shared { state: world::enter(world, handed)?, exit_code: 0, memory: null_mut() };
+        let shared =
+            Shared { state: world::enter(world, handed)?, exit_code: 0, memory: null_mut(), start: null_mut() };
         let shared = Box::into_raw(Box::new(shared));
         let mut wasi = Self { instances: Vec::new(), bindings: Vec::new(), shared };
         MODULES.into_iter().for_each(|module| wasi.add(module, imports));
@@ -154,8 +157,8 @@ impl Shared {
         for (place, (value, param)) in args.iter_mut().zip(function.params).enumerate() {
             *value = arg(place, *param);
         }
-        // SAFETY: the caller's promise.
-        match function.call(&mut self.state, &mut unsafe { linear(self.memory) }, args) {
+        let mut memory = self.memory();
+        match function.call(&mut self.state, &mut memory, args) {
             Ok(()) => Ok(0),
             Err(Stop::Errno(errno)) => Ok(errno.0),
             Err(stop) => Err(stop),
@@ -163,9 +166,20 @@ impl Shared {
     }
 
     /// The guest's memory, empty until it is known.
-    pub fn memory(&self) -> Linear {
-        // SAFETY: it lives as long as the guest.
-        unsafe { linear(self.memory) }
+    pub fn memory(&mut self) -> Linear {
+        // SAFETY: it lives as long as the guest. All of it is asked for, so that it must be there.
+        let length = unsafe {
+            let length =
+                if self.memory.is_null() { 0 } else { ffi::WasmEdge_MemoryInstanceGetPageSize(self.memory) * PAGE };
+            if self.start.is_null() && length != 0 {
+                self.start = ffi::WasmEdge_MemoryInstanceGetPointer(self.memory, 0, length);
+            }
+            length
+        };
+        if self.start.is_null() {
+            return Linear { start: std::ptr::NonNull::dangling().as_ptr(), length: 0 };
+        }
+        Linear { start: self.start, length: length as usize }
     }
 
     /// As [`Self::call`], for native code: a function that returns, once the guest's memory is known. `None` where that is
@@ -179,20 +193,6 @@ impl Shared {
         }
         // SAFETY: the caller's promise. No function that returns ends the guest.
         unsafe { self.call(function, arg) }.ok()
-    }
-}
-
-/// # Safety
-/// The memory must be null or alive.
-unsafe fn linear(memory: *mut ffi::WasmEdge_MemoryInstanceContext) -> Linear {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let length = if memory.is_null() { 0 } else { ffi::WasmEdge_MemoryInstanceGetPageSize(memory) * PAGE };
-        let start = if length == 0 { null_mut() } else { ffi::WasmEdge_MemoryInstanceGetPointer(memory, 0, length) };
-        if start.is_null() {
-            return Linear { start: std::ptr::NonNull::dangling().as_ptr(), length: 0 };
-        }
-        Linear { start, length: length as usize }
     }
 }
 
