@@ -12,7 +12,7 @@ use containerd_shim::{DeleteResponse, Flags, protos::protobuf::Message};
 use wasmedge_shim_protocol::{ContainerKey, Deleted, ExitStatus, Location};
 
 use crate::{
-    engine::{EngineClient, Launcher},
+    engine::{EngineClient, Launcher, Source},
     events::timestamp,
     socket, starting,
 };
@@ -42,7 +42,7 @@ pub fn command(flags: &Flags) -> Result<()> {
 
 fn ask_host(key: &ContainerKey, shim_is_gone: bool) -> Result<Deleted> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (engine, _notices) = EngineClient::new(Launcher::remembered(), None);
+    let (engine, _notices) = EngineClient::new(Launcher::new(Source::remembered()), None);
     let deleted = runtime.block_on(async {
         tokio::select! {
             deleted = engine.delete(key, shim_is_gone) => deleted,

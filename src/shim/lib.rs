@@ -26,14 +26,22 @@ mod task;
 mod title;
 mod trim;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 /// The runtime's name, by which containerd finds this binary.
 const RUNTIME: &str = "io.containerd.wasmedge.v1";
 
 /// The program called `name`: reads the command line and does what it says.
 pub fn main(name: &str) -> ExitCode {
-    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    let mut args = std::env::args_os();
+    let called = args.next().map(PathBuf::from).unwrap_or_default();
+    let args: Vec<_> = args.collect();
+    if called.file_name().is_some_and(|name| name == wasmedge_shim_payload::ENGINE) {
+        return done(engine::command(&args));
+    }
+    if let Some(args) = args.split_first().and_then(|(first, args)| (first == engine::NAME).then_some(args)) {
+        return done(engine::command(args));
+    }
     let flags = match containerd_shim::parse(&args) {
         Ok(flags) => flags,
         Err(error) => return fail(&error),

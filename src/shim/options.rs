@@ -20,7 +20,7 @@ use wasmedge_shim_protocol::SandboxOptions;
 use sections::{aot, engine, plugins};
 use values::{
     Found::{Known, Unknown},
-    boolean, level, section, string,
+    absolute, boolean, level, section, string,
 };
 
 /// Message of a runtime's options that containerd does not know itself (containerd, `api/types/runtimeoptions`).
@@ -37,6 +37,8 @@ pub struct Options {
     pub sandbox: SandboxOptions,
     /// `engine.path`: the engine's binary.
     pub engine: Option<PathBuf>,
+    /// `engine.directory`: where the engine in the shim's own file is unpacked to.
+    pub engine_directory: Option<PathBuf>,
     /// `log.level`: the shim's least severe messages.
     pub log_level: Option<log::LevelFilter>,
 }
@@ -110,6 +112,7 @@ impl Options {
                 "NoPivotRoot" => options.sandbox.no_pivot_root = boolean(name, value)?,
                 "engine" => section(name, value, |key, name, value| match key {
                     "path" => string(name, value).map(|path| options.engine = Some(path.into())).map(Known),
+                    "directory" => absolute(name, value).map(|path| options.engine_directory = Some(path)).map(Known),
                     _ => engine(&mut options.sandbox.engine, key, name, value),
                 })?,
                 "plugins" => {

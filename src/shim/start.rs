@@ -21,7 +21,7 @@ use wasmedge_shim_protocol::Location;
 
 use crate::{
     bootstrap::{self, Age},
-    engine::{Launcher, TTRPC_ADDRESS},
+    engine::{Launcher, Source, TTRPC_ADDRESS},
     limits,
     options::Options,
     serve::{self, Daemon},
@@ -36,8 +36,10 @@ const GROUP_ANNOTATIONS: [&str; 2] = ["io.containerd.runc.v2.group", "io.kuberne
 /// Answers the address of the pod's daemon, which this makes unless there is one. In the daemon it returns in the end.
 pub fn command(flags: &Flags) -> Result<ExitCode> {
     let (options, age) = bootstrap::read(flags)?;
-    let launcher = Launcher::new(Options::from_extensions(&options.extensions)?.engine);
-    launcher.remember().context("cannot write to the bundle")?;
+    let Options { engine, engine_directory, .. } = Options::from_extensions(&options.extensions)?;
+    let source = Source::new(engine, engine_directory);
+    source.remember().context("cannot write to the bundle")?;
+    let launcher = Launcher::new(source);
     let group = grouping(&options.id)?;
     let address = options.socket_address(&group);
     // First of all: by it `delete` finds the socket of a daemon that was killed.

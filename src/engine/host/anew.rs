@@ -15,7 +15,7 @@ use nix::{
     unistd::execve,
 };
 
-use super::confine::Confinement;
+use super::{confine::Confinement, unpacked};
 
 /// Environment variable with the number of the descriptor that a renewed host listens on.
 const LISTENER: &str = "WASMEDGE_ENGINE_LISTENER";
@@ -27,6 +27,7 @@ pub fn begin_anew(listener: &OwnedFd, confinement: &Confinement) -> io::Result<(
     let variable = |name: Vec<u8>, value: Vec<u8>| lines([name, b"=".to_vec(), value].concat());
     let mut env: Vec<CString> =
         std::env::vars_os().filter_map(|(name, value)| variable(name.into_vec(), value.into_vec())).collect();
+    env.extend(unpacked::environment().and_then(|(name, value)| variable(name.into(), value.clone().into_vec())));
     env.extend(lines(format!("{LISTENER}={}", listener.as_raw_fd()).into_bytes()));
     // It is raised again, and what it was is for containers.
     confinement.give_descriptors_back()?;

@@ -24,6 +24,7 @@ mod seal;
 mod state;
 mod stdio;
 mod strays;
+mod unpacked;
 mod watch;
 mod work;
 mod worker;
@@ -46,6 +47,7 @@ use state::Host;
 /// Standard output, when it is a pipe, gets the line `ready` and is closed once shims can connect.
 pub fn serve(location: Location, socket: &Path, engine: &Path, patience: Duration) -> Result<()> {
     seal::run_from_sealed_copy().context("cannot run from a sealed copy of the engine")?;
+    unpacked::settle(engine).with_context(|| format!("cannot hold {}", engine.display()))?;
     detach_from_starter().context("cannot become a daemon")?;
     ensure_private_dir(location.root()).with_context(|| format!("cannot use {}", location.root().display()))?;
     fix_lookup_order();

@@ -21,6 +21,7 @@ use wasmedge_shim_protocol::{
 use super::{
     Launcher,
     connection::{Answer, Connection, Lost, Notice, QUIET},
+    source::Others,
 };
 use crate::error::{Result, TaskError};
 
@@ -152,7 +153,7 @@ impl EngineClient {
             Err(error) if is_final(&error) => return Err(unsent(error)),
             Err(error) => {
                 debug!("no engine host yet: {error:#}");
-                self.launcher.ensure_running().await.map_err(unsent)?;
+                self.launcher.ensure_running(Others::Keep).await.map_err(unsent)?;
                 // It was there a moment ago.
                 self.connect().await.map_err(|error| if is_final(&error) { unsent(error) } else { Lost::Host })?
             }

@@ -21,14 +21,11 @@ use tokio::{
 };
 use wasmedge_shim_protocol::{Channel, Error as ChannelError, Location, Pidfd, check_peer, ensure_private_dir};
 
-use super::TTRPC_ADDRESS;
+use super::{
+    TTRPC_ADDRESS,
+    source::{DEFAULT_PATH, Others, Source},
+};
 use crate::limits;
-
-/// The engine's file name.
-const ENGINE: &str = "wasmedge-engine";
-
-/// File in the bundle with the path of an engine that the runtime options name.
-const REMEMBERED: &str = "wasmedge-engine-path";
 
 /// How long a host may take until it serves; loading libwasmedge and libLLVM from a cold disk takes seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,39 +36,28 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many starts of a host may be cut short before it is given up.
 const KILLED_STARTS: usize = 10;
 
-/// The search path of a process without `PATH`.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// Finds and starts the host.
 #[derive(Debug, Clone)]
 pub struct Launcher {
     location: Location,
-    engine: Option<PathBuf>,
+    source: Source,
 }
 
 impl Launcher {
-    /// For the engine at `engine`, or else beside this program, or else in `PATH`.
-    pub fn new(engine: Option<PathBuf>) -> Self {
-        Self { location: Location::default(), engine }
+    /// For an engine.
+    pub fn new(source: Source) -> Self {
+        Self { location: Location::default(), source }
     }
 
-    /// For the engine that `start` was told of in this bundle, in which containerd runs every action.
-    pub fn remembered() -> Self {
-        Self::new(std::fs::read_to_string(REMEMBERED).ok().map(PathBuf::from))
-    }
-
-    /// Lets the later actions in this bundle find the same engine.
-    pub fn remember(&self) -> io::Result<()> {
-        self.engine.as_ref().map_or(Ok(()), |engine| std::fs::write(REMEMBERED, engine.as_os_str().as_encoded_bytes()))
-    }
-
-    /// Where the host of the installed engine listens.
-    ///
-    /// # Errors
-    /// Names the places where no engine was found.
-    pub fn socket(&self) -> Result<PathBuf> {
-        let engine = self.engine()?;
+    /// Where the host of the engine listens, which must be there.
+    fn socket(&self) -> Result<PathBuf> {
+        let engine = self.source.engine()?;
         self.location.socket(&engine).with_context(|| format!("cannot use the engine {}", engine.display()))
+    }
+
+    /// The same, if there is one that listens, if only a stopped one: another must not take its place.
+    fn served(&self) -> Option<PathBuf> {
+        self.socket().ok().filter(|socket| !matches!(Channel::open(socket, super::PROGRAM), Err(ChannelError::Io(_))))
     }
 
     /// A channel to the running host, where a hello was sent.
@@ -79,46 +65,33 @@ impl Launcher {
         Ok(Channel::open(&self.socket()?, super::PROGRAM)?)
     }
 
-    /// The same for a process that has no runtime; starts a host unless one runs.
+    /// The same for a process that has no runtime, and that is what is installed; starts a host unless one runs.
     pub fn connect(&self) -> Result<Channel> {
-        let socket = self.socket()?;
-        match Channel::open(&socket, super::PROGRAM) {
-            Err(ChannelError::Io(_)) => {}
-            opened => return Ok(opened?),
+        match self.socket().map(|socket| Channel::open(&socket, super::PROGRAM)) {
+            Err(_) | Ok(Err(ChannelError::Io(_))) => {}
+            Ok(opened) => return Ok(opened?),
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.ensure_running())?;
+        runtime.block_on(self.ensure_running(Others::Remove))?;
         self.open()
     }
 
     /// Starts a host unless one runs.
-    pub async fn ensure_running(&self) -> Result<()> {
-        let socket = self.socket()?;
-        if is_served(&socket) {
+    pub async fn ensure_running(&self, others: Others) -> Result<()> {
+        if self.served().is_some() {
             return Ok(());
         }
         ensure_private_dir(self.location.root())
             .with_context(|| format!("cannot use {}", self.location.root().display()))?;
         let lock = lock(&self.location.lock()).await?;
         // Somebody else may have started it while this process waited for the lock.
-        if is_served(&socket) {
+        if self.served().is_some() {
             return Ok(());
         }
-        self.start(&socket, &lock).await
-    }
-
-    fn engine(&self) -> Result<PathBuf> {
-        if let Some(engine) = &self.engine {
-            return Ok(engine.clone());
-        }
-        let own = std::env::current_exe().context("cannot find this program's own path")?;
-        let beside = own.with_file_name(ENGINE);
-        let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-        let found = [beside.clone()].into_iter().chain(std::env::split_paths(&path).map(|dir| dir.join(ENGINE)));
-        found
-            .into_iter()
-            .find(|candidate| candidate.is_file())
-            .with_context(|| format!("{ENGINE} is neither at {} nor in PATH", beside.display()))
+        // Held until the host holds it.
+        let source = self.source.clone();
+        let _held = tokio::task::spawn_blocking(move || source.prepare(others)).await??;
+        self.start(&self.socket()?, &lock).await
     }
 
     /// Starts a host. One that ends without a word was killed from outside, and is started again.
@@ -128,12 +101,12 @@ impl Launcher {
                 return Ok(());
             }
         }
-        bail!("the engine {} was killed while it started, {KILLED_STARTS} times", self.engine()?.display())
+        bail!("the engine {} was killed while it started, {KILLED_STARTS} times", self.source.engine()?.display())
     }
 
     /// Starts a host; `false` if it ended without a word.
     async fn start_once(&self, socket: &Path, lock: &File, patience: Duration) -> Result<bool> {
-        let engine = self.engine()?;
+        let engine = self.source.engine()?;
         let log_path = self.location.log();
         let mut log = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&log_path)?;
         let before = log.seek(SeekFrom::End(0))?;
@@ -165,6 +138,7 @@ impl Launcher {
             .args(["host".as_ref(), "--socket".as_ref(), socket.as_os_str(), "--engine".as_ref(), engine.as_os_str()])
             .env_clear()
             .env("PATH", DEFAULT_PATH)
+            .envs(self.source.environment())
             .envs(containerd().map(|pid| ("WASMEDGE_ENGINE_BESIDE", pid.to_string())))
             .envs(std::env::vars_os().filter(|(name, _)| name == "RUST_LOG"))
             .current_dir("/")
@@ -211,11 +185,6 @@ fn containerd() -> Option<i32> {
     check_peer(&stream).ok().map(|peer| peer.pid).filter(|pid| *pid > 0)
 }
 
-/// Whether a host listens at `socket`, if only a stopped one: another must not take its place.
-fn is_served(socket: &Path) -> bool {
-    !matches!(Channel::open(socket, super::PROGRAM), Err(ChannelError::Io(_)))
-}
-
 /// Takes the lock that serialises starts.
 async fn lock(path: &Path) -> Result<Flock<File>> {
     let deadline = Instant::now() + START_TIMEOUT;
@@ -253,7 +222,7 @@ mod tests {
         let engine = directory.join("engine");
         fs::write(&engine, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&engine, fs::Permissions::from_mode(0o755)).unwrap();
-        Launcher { location: Location::new(directory), engine: Some(engine) }
+        Launcher { location: Location::new(directory), source: Source::Named(engine) }
     }
 
     /// Regression test for C14: the host is no child of its starter by the time that it is slow.
@@ -288,7 +257,7 @@ mod tests {
         let path = launcher.location.lock();
         let held = lock(&path).await.unwrap();
         let log = File::create(launcher.location.log()).unwrap();
-        let engine = launcher.engine().unwrap();
+        let engine = launcher.source.engine().unwrap();
         let mut host =
             launcher.command(&engine, &directory.path().join("socket"), &held, &log).unwrap().spawn().unwrap();
         // As a process that is killed lets go of it: without unlocking.

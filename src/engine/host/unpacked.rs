@@ -1,0 +1,35 @@
+//! An engine that a shim has unpacked: its libraries lie beside it, where only the environment says so.
+//!
+//! What the host executes is not to be given them: a program of the node with the C library of another system does not start.
+
+use std::{ffi::OsString, io, path::Path, sync::OnceLock};
+
+use wasmedge_shim_payload::InUse;
+
+/// By which the dynamic linker finds them (ld.so(8)).
+const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
+
+/// What it was.
+static FOUND_BY: OnceLock<OsString> = OnceLock::new();
+
+/// Takes the libraries' place out of the environment, and holds what is unpacked around `engine`, if it was, for as long as this
+/// process lives. The process must have one thread.
+///
+/// # Errors
+/// It cannot be locked.
+pub fn settle(engine: &Path) -> io::Result<()> {
+    if let Some(path) = std::env::var_os(LIBRARY_PATH) {
+        // SAFETY: the caller's promise.
+        unsafe { std::env::remove_var(LIBRARY_PATH) };
+        let _ = FOUND_BY.set(path);
+    }
+    let held = engine.parent().map(InUse::hold).transpose()?;
+    // By its end.
+    std::mem::forget(held);
+    Ok(())
+}
+
+/// What the environment of this program has to have.
+pub fn environment() -> Option<(&'static str, &'static OsString)> {
+    FOUND_BY.get().map(|path| (LIBRARY_PATH, path))
+}

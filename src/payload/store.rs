@@ -1,0 +1,337 @@
+//! Where payloads are unpacked: a directory for each, which begins to exist when it is complete.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
+use wasmedge_shim_protocol::ensure_private_dir;
+
+use crate::{
+    ENGINE, Error, Manifest, Payload, Result,
+    error::failed,
+    place::{fault, fill, lock_of, remove},
+};
+
+/// What is being made, or on its way out, has a name that begins so.
+pub(crate) const UNFINISHED: &str = ".unfinished-";
+
+/// How long another process may take to unpack.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A directory of root's with unpacked payloads.
+#[derive(Debug, Clone)]
+pub struct Store {
+    directory: PathBuf,
+}
+
+/// A payload that nobody removes as long as this lives.
+#[derive(Debug)]
+pub struct InUse(#[expect(dead_code, reason = "its lock ends with it")] Flock<File>);
+
+impl InUse {
+    /// Holds what is unpacked at `place`, if something is.
+    ///
+    /// # Errors
+    /// Of open(2) and flock(2).
+    pub fn hold(place: &Path) -> io::Result<Option<Self>> {
+        match File::open(lock_of(place)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            file => Ok(Some(Self(Flock::lock(file?, FlockArg::LockShared).map_err(|(_, errno)| errno)?))),
+        }
+    }
+}
+
+impl Store {
+    /// The one in this directory, which is made when it is needed.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where the engine of a payload is, or will be.
+    pub fn engine(&self, payload: &Payload) -> PathBuf {
+        self.place(payload).join(ENGINE)
+    }
+
+    /// Where a payload is, or will be.
+    pub fn place(&self, payload: &Payload) -> PathBuf {
+        self.directory.join(payload.name())
+    }
+
+    /// Unpacks this program's payload unless it is there, complete and unchanged, which takes some tenths of a second to find
+    /// out.
+    ///
+    /// # Errors
+    /// It cannot be unpacked; nothing is left of it then.
+    pub fn ensure(&self, payload: &Payload) -> Result<InUse> {
+        self.ensure_from(payload, payload.file()?)
+    }
+
+    fn ensure_from(&self, payload: &Payload, file: File) -> Result<InUse> {
+        let _lock = self.lock()?;
+        let place = self.place(payload);
+        let (manifest, compressed) = payload.open(file)?;
+        if let Some(fault) = fault(&place, &manifest) {
+            if place.exists() {
+                log::warn!("the engine is unpacked again: {fault}");
+            }
+            self.unpack(&place, &manifest, compressed)?;
+        }
+        let held = InUse::hold(&place).and_then(|held| held.ok_or_else(|| io::ErrorKind::NotFound.into()));
+        held.map_err(failed("lock", &lock_of(&place)))
+    }
+
+    fn unpack(&self, place: &Path, manifest: &Manifest, compressed: impl io::Read) -> Result<()> {
+        self.sweep()?;
+        let new = self.directory.join(format!("{UNFINISHED}new"));
+        let made = make(&new, place, manifest, compressed).and_then(|()| self.put(&new, place));
+        made.map_err(|error| {
+            // What the full disk needs most.
+            let _ = remove(&new);
+            match error {
+                Error::Io { cause, .. } if is_full(&cause) => {
+                    Error::NoRoom { path: place.to_owned(), cause, mib: manifest.size().div_ceil(1 << 20) }
+                }
+                error => error,
+            }
+        })
+    }
+
+    /// Puts `new` in its place. What is there may be in use: it is moved, and who has it open or mapped keeps it.
+    fn put(&self, new: &Path, place: &Path) -> Result<()> {
+        let old = self.directory.join(format!("{UNFINISHED}old"));
+        match fs::rename(place, &old) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("rename", place)(error)),
+            _ => {}
+        }
+        fs::rename(new, place).map_err(failed("rename", new))?;
+        remove(&old).map_err(failed("remove", &old))
+    }
+
+    /// Removes what processes have left that were killed. Nobody else is at it: the lock is held.
+    fn sweep(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.directory).map_err(failed("read", &self.directory))?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                remove(&entry.path()).map_err(failed("remove", &entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The lock that whoever changes something holds meanwhile.
+    pub(crate) fn lock(&self) -> Result<Flock<File>> {
+        ensure_private_dir(&self.directory).map_err(failed("use", &self.directory))?;
+        let path = lock_of(&self.directory);
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).append(true).mode(0o600).open(&path).map_err(failed("open", &path))?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(lock),
+                Err((file, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file,
+                Err((_, errno)) => return Err(failed("lock", &path)(errno.into())),
+            };
+            sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn make(new: &Path, place: &Path, manifest: &Manifest, compressed: impl io::Read) -> Result<()> {
+    DirBuilder::new().mode(0o700).create(new).map_err(failed("create", new))?;
+    fill(new, place, manifest, compressed)?;
+    let lock = lock_of(new);
+    File::create_new(&lock).map(drop).map_err(failed("create", &lock))
+}
+
+fn is_full(cause: &io::Error) -> bool {
+    matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write,
+        os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink},
+    };
+
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::{Entry, LINKER, ROOM};
+
+    /// A packed file: an engine with room for a path, a linker, a library; and what its payload is.
+    fn packed(library: &[u8]) -> (File, Payload) {
+        let engine = [vec![7; 5000], vec![0; ROOM as usize]].concat();
+        let files = [(LINKER, true, b"linker".to_vec()), ("libx.so", false, library.to_vec()), (ENGINE, true, engine)];
+        let entry = |(name, executable, bytes): &(&str, bool, Vec<u8>)| Entry {
+            name: (*name).to_owned(),
+            executable: *executable,
+            size: bytes.len() as u64,
+            sha256: Sha256::digest(bytes).into(),
+        };
+        let manifest = postcard::to_stdvec(&Manifest { files: files.iter().map(entry).collect() }).unwrap();
+        let all: Vec<_> = files.into_iter().flat_map(|(_, _, bytes)| bytes).collect();
+        let compressed = compress_to_vec(&all[..], CompressionLevel::Fastest);
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[b"program", &manifest[..], &compressed[..]].concat()).unwrap();
+        let payload = Payload {
+            offset: 7,
+            manifest: manifest.len() as u64,
+            compressed: compressed.len() as u64,
+            digest: Sha256::digest(&manifest).into(),
+        };
+        (file, payload)
+    }
+
+    fn again(file: &File) -> File {
+        file.try_clone().unwrap()
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_payload_is_unpacked_once_and_names_its_linker() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path().join("a/b"));
+        let (file, payload) = packed(b"library");
+        drop(store.ensure_from(&payload, again(&file)).unwrap());
+        let (place, engine) = (store.place(&payload), store.engine(&payload));
+        assert_eq!(names(&place), [".lock", LINKER, "libx.so", ENGINE]);
+        let bytes = fs::read(&engine).unwrap();
+        let path = place.join(LINKER).into_os_string().into_string().unwrap();
+        assert_eq!(&bytes[5000..5000 + path.len() + 1], format!("{path}\0").as_bytes());
+        assert_eq!(fs::metadata(&engine).unwrap().mode() & 0o7777, 0o755);
+        assert_eq!(fs::metadata(&place).unwrap().mode() & 0o7777, 0o700);
+        let inode = fs::metadata(&engine).unwrap().ino();
+        drop(store.ensure_from(&payload, again(&file)).unwrap());
+        assert_eq!(fs::metadata(&engine).unwrap().ino(), inode);
+    }
+
+    #[test]
+    fn what_was_damaged_is_unpacked_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        let (file, payload) = packed(b"library");
+        let place = store.place(&payload);
+        let at = |name: &str| place.join(name);
+        let other =
+            |name: &str, offset: u64| File::options().write(true).open(at(name)).unwrap().write_all_at(b"!", offset);
+        let damages: [&dyn Fn(); 8] = [
+            &|| other("libx.so", 3).unwrap(),
+            &|| other(ENGINE, 4000).unwrap(),
+            &|| other(ENGINE, 5001).unwrap(),
+            &|| fs::remove_file(at(LINKER)).unwrap(),
+            &|| fs::set_permissions(at(LINKER), PermissionsExt::from_mode(0o644)).unwrap(),
+            &|| fs::set_permissions(at("libx.so"), PermissionsExt::from_mode(0o666)).unwrap(),
+            &|| File::options().write(true).open(at("libx.so")).unwrap().set_len(3).unwrap(),
+            &|| fs::rename(at("libx.so"), at("y")).and_then(|()| symlink("y", at("libx.so"))).unwrap(),
+        ];
+        drop(store.ensure_from(&payload, again(&file)).unwrap());
+        for damage in damages {
+            damage();
+            let (manifest, _) = payload.open(again(&file)).unwrap();
+            assert!(fault(&place, &manifest).is_some());
+            drop(store.ensure_from(&payload, again(&file)).unwrap());
+            assert_eq!(fault(&place, &manifest), None);
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_not_unpacked_and_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        let (file, payload) = packed(b"library");
+        for offset in [8, 7 + payload.manifest + payload.compressed / 2, 7 + payload.manifest + payload.compressed - 1]
+        {
+            let (file, mut byte) = (again(&file), [0]);
+            file.read_exact_at(&mut byte, offset).unwrap();
+            file.write_all_at(&[!byte[0]], offset).unwrap();
+            let error = store.ensure_from(&payload, again(&file)).unwrap_err();
+            assert!(error.to_string().contains("own file is damaged"), "{offset}: {error}");
+            assert_eq!(names(directory.path()), [".lock"]);
+            file.write_all_at(&byte, offset).unwrap();
+        }
+        drop(store.ensure_from(&payload, file).unwrap());
+    }
+
+    #[test]
+    fn those_who_unpack_at_once_get_one_engine() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        let inodes: Vec<_> = std::thread::scope(|scope| {
+            let unpack = || {
+                let (file, payload) = packed(&[1; 100_000]);
+                drop(store.ensure_from(&payload, file).unwrap());
+                fs::metadata(store.engine(&payload)).unwrap().ino()
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(unpack)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(inodes.iter().all(|inode| *inode == inodes[0]), "{inodes:?}");
+    }
+
+    #[test]
+    fn what_the_killed_have_left_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        let unfinished = directory.path().join(format!("{UNFINISHED}new"));
+        fs::create_dir(&unfinished).unwrap();
+        fs::write(unfinished.join(LINKER), "half").unwrap();
+        let (file, payload) = packed(b"library");
+        drop(store.ensure_from(&payload, file).unwrap());
+        assert_eq!(names(directory.path()), [".lock".to_owned(), payload.name()]);
+    }
+
+    #[test]
+    fn another_version_is_removed_or_loses_its_engine_while_it_is_in_use() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path());
+        fs::write(directory.path().join("something else"), "").unwrap();
+        let ((old_file, old), (new_file, new)) = (packed(b"old"), packed(b"new"));
+        let used = store.ensure_from(&old, again(&old_file)).unwrap();
+        drop(store.ensure_from(&new, new_file).unwrap());
+        store.remove_others(&new).unwrap();
+        assert!(store.place(&old).join(LINKER).exists() && !store.engine(&old).exists());
+        // Its own shims may need it once more.
+        drop(store.ensure_from(&old, old_file).unwrap());
+        assert!(store.engine(&old).exists());
+        drop(used);
+        store.remove_others(&new).unwrap();
+        let expected = [".lock".to_owned(), new.name(), "something else".to_owned()];
+        let mut expected = expected.to_vec();
+        expected.sort();
+        assert_eq!(names(directory.path()), expected);
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["../x", "/x", "a/b", "..", ""] {
+            let file = Entry { name: name.to_owned(), executable: false, size: 0, sha256: Sha256::digest(b"").into() };
+            let stream = compress_to_vec(&b""[..], CompressionLevel::Fastest);
+            let error =
+                fill(directory.path(), directory.path(), &Manifest { files: vec![file] }, &stream[..]).unwrap_err();
+            assert!(error.to_string().contains("a file named"), "{error}");
+        }
+        assert!(names(directory.path()).is_empty());
+    }
+}
