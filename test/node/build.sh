@@ -45,18 +45,32 @@ build_product() {
     fi
 }
 
+# What a node gets: both binaries as they are built, or, where NODE_PACKED is 1, the one file that is released, with a link to it
+# by which the engine's commands are found.
+product_files() {
+    local packed
+    if [ "${NODE_PACKED:-}" != 1 ]; then
+        printf '%s\n' "${product_binaries[@]/#/$(target_dir)/release/}"
+        return
+    fi
+    packed=$repo/target/dist/$(dpkg --print-architecture)/${product_binaries[0]}
+    [ -e "$packed" ] || die "there is no $packed: make dist"
+    printf '%s\n' "$packed"
+}
+
 # By copy and rename: what runs keeps its file, and nobody sees half a one. Through /proc, as only the node's own mounts
 # may write to an overlay in use.
 install_product() {
     local bin=/proc/$1/root/usr/local/bin name source
-    for name in "${product_binaries[@]}"; do
-        source=$(target_dir)/release/$name
+    while read -r source; do
+        name=${source##*/}
         if [ ! -e "$source" ]; then
             say "install: no $source yet"
-        elif ! cmp -s "$source" "$bin/$name"; then
+        elif [ -L "$bin/$name" ] || ! cmp -s "$source" "$bin/$name"; then
             install -m 755 "$source" "$bin/.$name.new"
             mv "$bin/.$name.new" "$bin/$name"
             say "install: $name"
         fi
-    done
+    done < <(product_files)
+    [ "${NODE_PACKED:-}" != 1 ] || ln -sfn "${product_binaries[0]}" "$bin/${product_binaries[1]}"
 }

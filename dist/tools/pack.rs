@@ -1,10 +1,4 @@
-//! Puts the engine and its libraries into the shim's file: `pack SHIM DIRECTORY OUTPUT`.
-//!
-//! `DIRECTORY` holds what the payload consists of: the engine, its libraries, the dynamic linker as `ld.so`, licences. The same
-//! files make the same output, byte for byte.
-
-mod engine;
-mod shim;
+//! The engine and its libraries in the shim's file.
 
 use std::{
     fs,
@@ -13,21 +7,24 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 use wasmedge_shim_payload::{ENGINE, Entry, LINKER, Manifest};
+
+use crate::{engine, shim};
 
 /// Of zstd: 19 is the last that needs no more than 8 MiB to be unpacked.
 const LEVEL: i32 = 19;
 
-fn main() -> Result<()> {
-    let args: Vec<_> = std::env::args_os().skip(1).collect();
-    let [shim, directory, output] = args.as_slice() else { bail!("usage: pack SHIM DIRECTORY OUTPUT") };
-    let (manifest, bytes) = collect(Path::new(directory))?;
-    let manifest = postcard::to_stdvec(&manifest)?;
+/// Packs the files of `directory` into the shim, and writes that to `output`. The same files make the same output, byte for byte.
+///
+/// # Errors
+/// A file cannot be used.
+pub fn pack(shim: &Path, directory: &Path, output: &Path) -> Result<()> {
+    let (manifest, bytes) = collect(directory)?;
     let compressed = zstd::bulk::compress(&bytes, LEVEL)?;
     let shim = fs::read(shim).with_context(|| format!("cannot read {}", shim.display()))?;
-    let packed = shim::with_payload(shim, &manifest, &compressed)?;
+    let packed = shim::with_payload(shim, &postcard::to_stdvec(&manifest)?, &compressed)?;
     let mut options = fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o755).open(output)?;
     file.write_all(&packed).with_context(|| format!("cannot write {}", output.display()))
