@@ -17,7 +17,7 @@ logs := target/logs
 # Prints how many tests passed and failed in a log of `cargo test`.
 count := awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed + 0, failed + 0 }'
 
-.PHONY: help build check lint unit e2e test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest programs programs-smoke vm demo bench bench-floors images node-up node-shell node-logs node-down clean
+.PHONY: help docs docs-test build check lint unit e2e test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest programs programs-smoke vm demo bench bench-floors images node-up node-shell node-logs node-down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -131,6 +131,12 @@ node-logs: ## The end of the node's logs; SERVICE=containerd|dockerd|node: one w
 
 node-down: ## Remove the test node; fails if anything of it is left
 	@$(node) down
+
+docs: ## The site of all pages, to target/site/book; fails if a link within it is broken
+	@docs/build
+
+docs-test: ## Run the console blocks of README.md and docs/; PAGE="docs/options.md …"
+	@test/docs/run $(PAGE)
 
 clean: ## Remove what was built; the node and ~/.cache/containerd-shim-wasmedge stay
 	cargo clean

@@ -29,12 +29,23 @@ fetch_packages() {
     step "$log" "packages for $arch: lists" env APT_CONFIG="$tmp/apt.conf" apt-get update
     step "$log" "packages for $arch: ${#debian_packages[@]} of $packages_suite" \
         env -C "$tmp/debs" APT_CONFIG="$tmp/apt.conf" apt-get download "${debian_packages[@]}"
+    fetch_texts "$tmp" "$log"
     for deb in "$tmp"/debs/*.deb; do
         dpkg-deb -f "$deb" Package Version | awk '{ printf "%s%s", $2, NR % 2 ? " " : "\n" }' >>"$tmp/versions"
         step "$log" "unpacking ${deb##*/}" dpkg-deb -x "$deb" "$tmp/root"
     done
     rm -rf "$tmp/apt" "$tmp/debs"
     mv "$tmp" "$out"
+}
+
+# The licences of some packages are in another one, to whose folder theirs is a link.
+fetch_texts() {
+    local tmp=$1 log=$2 deb
+    for deb in "$tmp"/debs/*.deb; do
+        dpkg-deb -c "$deb" | sed -n "s|.* ./usr/share/doc/[^/]* -> \([^/]*\)$|\1|p"
+    done | sort -u >"$tmp/texts"
+    [ ! -s "$tmp/texts" ] || step "$log" "packages with licences: $(paste -sd ' ' "$tmp/texts")" \
+        env -C "$tmp/debs" APT_CONFIG="$tmp/apt.conf" xargs -a "$tmp/texts" apt-get download
 }
 
 # apt with folders of its own, for an architecture that need not be the host's.

@@ -15,7 +15,7 @@ pub const USAGE: &str = "\
 usage: bench [OPTIONS]            measure, print Markdown, write JSON and plots
        bench floors [OPTIONS]     short: fails unless the shim's promises hold
        bench plot FILE.json…      the plots of earlier runs, a later file's before an earlier one's
-       bench cost FILE.json…      the short tables of the README, of the same
+       bench cost FILE.json…      the short tables of docs/performance.md, of the same
        bench clean                delete what a killed run has left
   --runtime NAME[=IMAGE [ARG…]]   again for each runtime; ratios are against the first
                                   (default: io.containerd.runc.v2 and io.containerd.wasmedge.v1)

@@ -1,4 +1,4 @@
-//! The short tables of the README: the last runtime against the first.
+//! The short tables of docs/performance.md: the last runtime against the first.
 
 use std::fmt::Write;
 
