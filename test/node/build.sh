@@ -53,7 +53,7 @@ product_files() {
         printf '%s\n' "${product_binaries[@]/#/$(target_dir)/release/}"
         return
     fi
-    packed=$repo/target/dist/$(dpkg --print-architecture)/${product_binaries[0]}
+    packed=$repo/target/dist/work/$(dpkg --print-architecture)/${product_binaries[0]}
     [ -e "$packed" ] || die "there is no $packed: make dist"
     printf '%s\n' "$packed"
 }

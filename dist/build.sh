@@ -1,0 +1,60 @@
+# shellcheck shell=bash
+# The binaries for an architecture, which may be another than the machine's.
+
+rust_target() {
+    case $1 in
+    amd64) printf x86_64-unknown-linux-gnu ;;
+    arm64) printf aarch64-unknown-linux-gnu ;;
+    *) die "there is no release for the architecture $1: amd64, arm64" ;;
+    esac
+}
+
+# Where cargo puts what is built for an architecture.
+binaries_dir() {
+    if [ "$1" = "$(dpkg --print-architecture)" ]; then
+        printf '%s/release' "$(target_dir)"
+    else
+        printf '%s/%s/release' "$(target_dir)" "$(rust_target "$1")"
+    fi
+}
+
+# build_for ARCH: engine and shim.
+build_for() {
+    if [ "$1" = "$(dpkg --print-architecture)" ]; then
+        build_product
+    elif [ "${NODE_SKIP_BUILD:-}" = 1 ]; then
+        say "build for $1: skipped (NODE_SKIP_BUILD=1)"
+    else
+        build_elsewhere "$1"
+    fi
+}
+
+# With Debian's cross compiler, and the libraries of the packages that are packed too.
+build_elsewhere() {
+    local arch=$1 target triplet lib sdk variable
+    target=$(rust_target "$arch")
+    triplet=$(triplet "$arch")
+    host_packages+=("gcc-${triplet//_/-}" "libc6-dev-$arch-cross")
+    ensure_host_packages
+    [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ] ||
+        step "$cache_dir/rustup.log" "host: rustup target add $target" rustup target add "$target"
+    lib=$(packages_dir "$arch")/root/usr/lib/$triplet sdk=$repo/target/dist/sdk-$arch
+    rm -rf "$sdk"
+    mkdir -p "$sdk"
+    ln -s "$lib/libwasmedge.so.0" "$sdk/libwasmedge.so"
+    ln -s "$lib/libseccomp.so.2" "$sdk/libseccomp.so"
+    ln -s "$lib/libz.so.1" "$sdk/libz.so"
+    # libbpf is linked with it, and nothing of libbpf that needs it is called.
+    ar rc "$sdk/libelf.a"
+    variable=${target//-/_}
+    with_lock "$cache_dir/sdk.lock" copy_sdk >/dev/null
+    say "build for $arch: both binaries, to $(binaries_dir "$arch")"
+    (
+        cd "$repo"
+        export "CARGO_TARGET_${variable^^}_LINKER=$triplet-gcc" "CC_$variable=$triplet-gcc"
+        export "BINDGEN_EXTRA_CLANG_ARGS_$variable=--target=$triplet" WASMEDGE_LIB_DIR="$sdk" LIBSECCOMP_LIB_PATH="$sdk"
+        cargo build --release --locked --target "$target" --package wasmedge-engine
+        cargo rustc --release --locked --target "$target" --package containerd-shim-wasmedge \
+            --bin containerd-shim-wasmedge-v1 -- -C target-feature=+crt-static
+    ) >&2 || die "step failed: cargo build for $arch, see above"
+}
