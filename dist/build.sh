@@ -51,7 +51,7 @@ build_elsewhere() {
     say "build for $arch: both binaries, to $(binaries_dir "$arch")"
     (
         cd "$repo"
-        export "CARGO_TARGET_${variable^^}_LINKER=$triplet-gcc" "CC_$variable=$triplet-gcc"
+        export "CARGO_TARGET_${variable^^}_LINKER=$(compiler "$arch")" "CC_$variable=$(compiler "$arch")"
         export "BINDGEN_EXTRA_CLANG_ARGS_$variable=--target=$triplet" WASMEDGE_LIB_DIR="$sdk" LIBSECCOMP_LIB_PATH="$sdk"
         cargo build --release --locked --target "$target" --package wasmedge-engine
         cargo rustc --release --locked --target "$target" --package containerd-shim-wasmedge \

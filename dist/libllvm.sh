@@ -28,13 +28,18 @@ link_libllvm() {
         --defsym=_Z18getPollyPluginInfov=_ZN4llvm25llvm_unreachable_internalEPKcS1_j \
         --start-lib "$root"/usr/lib/llvm-*/lib/*.a --end-lib \
         "$lib"/{libstdc++.so.6,libm.so.6,libz.so.1,libzstd.so.1,libgcc_s.so.1,libc.so.6,libc_nonshared.a} \
-        "$(linker_of "$root" "$arch")" -o "$output"
+        "$("$(compiler "$arch")" -print-libgcc-file-name)" "$(linker_of "$root" "$arch")" -o "$output"
     rm -rf "$work"
 }
 
 # The linker that comes with Rust, which knows all architectures.
 lld() {
     printf '%s/lib/rustlib/%s/bin/gcc-ld/ld.lld' "$(rustc --print sysroot)" "$(rustc -vV | sed -n 's/^host: //p')"
+}
+
+# The C compiler, whose libgcc.a has arm64's atomics.
+compiler() {
+    if [ "$1" = "$(dpkg --print-architecture)" ]; then printf gcc; else printf '%s-gcc' "$(triplet "$1")"; fi
 }
 
 # The dynamic linker among the packages.

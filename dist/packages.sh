@@ -2,12 +2,14 @@
 # Debian's packages that the engine is made of, for one architecture: downloaded and unpacked, not installed.
 
 packages_suite=forky
+# Raise it when what is done with them changes in a way that the list does not show.
+packages_recipe=1
 # WasmEdge, the compiler that it calls, and what both of them need. LLVM comes as static libraries: see libllvm.sh.
 debian_packages=(libwasmedge0 llvm-21-dev libstdc++6 libgcc-s1 libfmt11 libspdlog1.15 zlib1g libzstd1 libseccomp2 libc6 libc6-dev)
 
 packages_dir() {
     local hash
-    hash=$(printf '%s\n' "$packages_suite" "${debian_packages[@]}" | sha256sum)
+    hash=$(printf '%s\n' "$packages_suite" "$packages_recipe" "${debian_packages[@]}" | sha256sum)
     printf '%s/dist/%s-%s' "$cache_dir" "$1" "${hash:0:12}"
 }
 
