@@ -29,9 +29,20 @@ build_for() {
     fi
 }
 
-# With Debian's cross compiler, and the libraries of the packages that are packed too.
 build_elsewhere() {
+    local arch=$1 target
+    target=$(rust_target "$arch")
+    say "build for $arch: both binaries, to $(binaries_dir "$arch")"
+    elsewhere "$arch" cargo build --release --locked --target "$target" --package wasmedge-engine >&2 &&
+        elsewhere "$arch" cargo rustc --release --locked --target "$target" --package containerd-shim-wasmedge \
+            --bin containerd-shim-wasmedge-v1 -- -C target-feature=+crt-static >&2 ||
+        die "step failed: cargo build for $arch, see above"
+}
+
+# elsewhere ARCH COMMAND…: runs cargo with Debian's cross compiler, and with the libraries of the packages that are packed too.
+elsewhere() {
     local arch=$1 target triplet lib sdk variable
+    shift
     target=$(rust_target "$arch")
     triplet=$(triplet "$arch")
     host_packages+=("gcc-${triplet//_/-}" "libc6-dev-$arch-cross")
@@ -39,22 +50,14 @@ build_elsewhere() {
     [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ] ||
         step "$cache_dir/rustup.log" "host: rustup target add $target" rustup target add "$target"
     lib=$(packages_dir "$arch")/root/usr/lib/$triplet sdk=$repo/target/dist/sdk-$arch
-    rm -rf "$sdk"
     mkdir -p "$sdk"
-    ln -s "$lib/libwasmedge.so.0" "$sdk/libwasmedge.so"
-    ln -s "$lib/libseccomp.so.2" "$sdk/libseccomp.so"
-    ln -s "$lib/libz.so.1" "$sdk/libz.so"
+    ln -sfn "$lib/libwasmedge.so.0" "$sdk/libwasmedge.so"
+    ln -sfn "$lib/libseccomp.so.2" "$sdk/libseccomp.so"
+    ln -sfn "$lib/libz.so.1" "$sdk/libz.so"
     # libbpf is linked with it, and nothing of libbpf that needs it is called.
-    ar rc "$sdk/libelf.a"
+    [ -e "$sdk/libelf.a" ] || ar rc "$sdk/libelf.a"
     variable=${target//-/_}
     with_lock "$cache_dir/sdk.lock" copy_sdk >/dev/null
-    say "build for $arch: both binaries, to $(binaries_dir "$arch")"
-    (
-        cd "$repo"
-        export "CARGO_TARGET_${variable^^}_LINKER=$(compiler "$arch")" "CC_$variable=$(compiler "$arch")"
-        export "BINDGEN_EXTRA_CLANG_ARGS_$variable=--target=$triplet" WASMEDGE_LIB_DIR="$sdk" LIBSECCOMP_LIB_PATH="$sdk"
-        cargo build --release --locked --target "$target" --package wasmedge-engine
-        cargo rustc --release --locked --target "$target" --package containerd-shim-wasmedge \
-            --bin containerd-shim-wasmedge-v1 -- -C target-feature=+crt-static
-    ) >&2 || die "step failed: cargo build for $arch, see above"
+    env -C "$repo" "CARGO_TARGET_${variable^^}_LINKER=$(compiler "$arch")" "CC_$variable=$(compiler "$arch")" \
+        "BINDGEN_EXTRA_CLANG_ARGS_$variable=--target=$triplet" WASMEDGE_LIB_DIR="$sdk" LIBSECCOMP_LIB_PATH="$sdk" "$@"
 }

@@ -37,7 +37,7 @@ killed_while_unpacking() {
     local turn pid
     for turn in $(seq 40); do
         forget_engine
-        chroot "$r" "/usr/local/bin/$shim" engine --version >/dev/null 2>&1 &
+        chroot "$r" "$bin/$shim" engine --version >/dev/null 2>&1 &
         pid=$!
         sleep "0.$(printf '%03d' "$((turn * 15))")"
         kill -KILL "$pid" 2>/dev/null

@@ -93,8 +93,28 @@ prints() {
     [ "$said" = "$text" ] || { printf '%s\n' "$said"; return 1; }
 }
 
+# The package, where there is dpkg; else the archive.
+install_release() {
+    if [ -x "$r/usr/bin/dpkg" ]; then
+        bin=/usr/bin
+        cp "$product"/containerd-shim-wasmedge_*_"$arch.deb" "$r/tmp/shim.deb"
+        inside dpkg --install /tmp/shim.deb
+    else
+        tar --extract --gzip --no-same-owner --file "$product/$shim-linux-$arch.tar.gz" --directory "$r/usr/local/bin"
+    fi
+}
+bin=/usr/local/bin
+
+remove_release() {
+    if [ -x "$r/usr/bin/dpkg" ]; then
+        inside dpkg --purge containerd-shim-wasmedge
+    else
+        rm "$r/usr/local/bin/$shim"
+    fi
+}
+
 nothing_is_needed() {
-    local file=$r/usr/local/bin/$shim
+    local file=$r$bin/$shim
     ! readelf -lW "$file" | grep -w INTERP && ! readelf -dW "$file" | grep NEEDED
 }
 
@@ -128,6 +148,6 @@ end_host() {
 
 # What there is, without what containerd and the node keep.
 files() {
-    (cd "$r" && find . -xdev \( -path ./var/lib/containerd -o -path ./tmp -o -path ./images \) -prune -o -printf '%p %M %U %G %l ' \
+    (cd "$r" && find . -xdev \( -path ./var/lib/containerd -o -path ./tmp -o -path ./images -o -path './var/lib/dpkg' -o -path ./var/log \) -prune -o -printf '%p %M %U %G %l ' \
         \( -type f -exec sha256sum {} \; -o -printf '\n' \) | sort)
 }

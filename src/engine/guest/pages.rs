@@ -20,7 +20,7 @@ unsafe extern "C" fn release(info: *mut dl_phdr_info, _: size_t, _: *mut c_void)
     };
     for header in headers.iter().filter(|header| header.p_type == PT_LOAD && header.p_flags & PF_W == 0) {
         let start = base + header.p_vaddr;
-        let page = start & !(PAGE - 1);
+        let page = start & !(wasm::page_size() - 1);
         let length = (start + header.p_memsz - page) as usize;
         // SAFETY: the pages are those of a file, unmodified: they read the same when they return. The call fails for what
         // has no file, such as the vDSO, and changes nothing then.
@@ -28,9 +28,6 @@ unsafe extern "C" fn release(info: *mut dl_phdr_info, _: size_t, _: *mut c_void)
     }
     0
 }
-
-/// Bytes of a page; of a larger one the part is as good.
-const PAGE: u64 = 4096;
 
 #[cfg(test)]
 mod tests {

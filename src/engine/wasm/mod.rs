@@ -37,6 +37,7 @@ pub use core_dump::CoreDump;
 pub use dynamic_linker::release_native_pages;
 pub use entry::Invocation;
 pub use loader::too_large;
+pub use native_library::page_size;
 pub use outline::{initial_memory_in, interpreted_size_in, most_interpreted_size};
 pub use plugins::{load as load_plugin, preload_models};
 pub use program::{Ending, Program};

@@ -236,7 +236,7 @@ fn map(
     if mapped == -1 { Err(io::Error::last_os_error()) } else { Ok(mapped as usize) }
 }
 
-fn page_size() -> u64 {
+pub fn page_size() -> u64 {
     // SAFETY: asks for a constant.
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.unsigned_abs()
 }

@@ -1,0 +1,60 @@
+# shellcheck shell=bash
+# What is released, by its files alone.
+
+check_artifacts() {
+    local arch
+    for arch in $(find "$product" -name '*.tar.gz' -printf '%f\n' | sed 's/.*-linux-\(.*\)\.tar\.gz/\1/' | sort); do
+        one "names for $arch, which others rely on" names "$arch"
+        one "the archive for $arch has one file, at its root" has "containerd-shim-wasmedge-v1" \
+            tar --list --gzip --file "$product/containerd-shim-wasmedge-v1-linux-$arch.tar.gz"
+        one "the deb for $arch" packaged dpkg-deb --fsys-tarfile "$(package "$arch" deb)"
+        one "the apk for $arch" has_package_files tar --list --gzip --ignore-zeros --warning=no-unknown-keyword --file "$(package "$arch" apk)"
+        one "the rpm for $arch" has_package_files rpm_list "$(package "$arch" rpm)"
+        one "the bills of $arch name crates and libraries" bills "$arch"
+        one "the file for $arch is at most 35 MB" [ "$(stat -c %s "$product/work/$arch/containerd-shim-wasmedge-v1")" -le 35000000 ]
+    done
+}
+
+one() {
+    local what=$1 said
+    shift
+    if said=$("$@" 2>&1); then printf 'ok %s\n' "$what"; else printf 'FAILED %s\n%s\n' "$what" "$said"; fi
+}
+
+package() { printf '%s\n' "$product"/containerd-shim-wasmedge_[0-9]*_"$1.$2"; }
+
+names() {
+    local version expected
+    version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$repo/Cargo.toml" | head -n 1)
+    expected=$(printf '%s\n' "containerd-shim-wasmedge-v1-linux-$1".{cdx.json,licences.txt,spdx.json,tar.gz} \
+        "containerd-shim-wasmedge_${version}_$1".{apk,deb,rpm})
+    diff <(sort <<<"$expected") <(cd "$product" && find . -maxdepth 1 -type f -name "*[_-]$1.*" -printf '%f\n' | sort)
+}
+
+# has LINES COMMAND…: it prints these.
+has() {
+    local lines=$1
+    shift
+    diff <(printf '%s\n' "$lines") <("$@")
+}
+
+packaged() { has_package_files sh -c '"$@" | tar --list' sh "$@"; }
+
+has_package_files() {
+    local list file
+    list=$("$@") || return 1
+    for file in usr/bin/containerd-shim-wasmedge-v1 usr/bin/wasmedge-engine usr/share/doc/containerd-shim-wasmedge/copyright; do
+        grep -qE "^[./]*$file$" <<<"$list" || { printf 'no %s in\n%s\n' "$file" "$list"; return 1; }
+    done
+}
+
+rpm_list() { rpm2cpio "$1" | cpio --list --quiet; }
+
+bills() {
+    local file
+    for file in "$product/containerd-shim-wasmedge-v1-linux-$1".{spdx,cdx}.json; do
+        for part in pkg:cargo/wasmedge-sys@ pkg:cargo/containerd-shim@ pkg:deb/debian/libwasmedge0@ pkg:deb/debian/llvm- pkg:deb/debian/libc6@; do
+            grep -q "$part" "$file" || { printf 'no %s in %s\n' "$part" "$file"; return 1; }
+        done
+    done
+}
