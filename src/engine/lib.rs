@@ -67,7 +67,10 @@ fn dispatch() -> Result<ExitCode> {
             "host" => host_command(parser),
             "run" => run::command(parser),
             "compile" => compile::command(parser),
-            "cache" => cache::command(parser),
+            "cache" => {
+                end_by_closed_pipes();
+                cache::command(parser)
+            }
             other => bail!("there is no command \"{other}\"; see wasmedge-engine --help"),
         },
         Some(Arg::Short('v') | Arg::Long("version")) => {
@@ -80,6 +83,13 @@ fn dispatch() -> Result<ExitCode> {
         }
         Some(other) => Err(other.unexpected().into()),
     }
+}
+
+/// Lets a reader who has seen enough (`| head`) end this program, as it ends others: Rust begins with that signal ignored, and
+/// to print would be a panic.
+fn end_by_closed_pipes() {
+    // SAFETY: sets what a signal does.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
 fn host_command(mut parser: Parser) -> Result<ExitCode> {

@@ -7,7 +7,10 @@ mod sharing;
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::ExitStatusExt,
+    },
     path::{Path, PathBuf},
     thread,
 };
@@ -21,7 +24,10 @@ use e2e::{
     process::Process,
     until,
 };
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sys::signal::Signal,
+};
 
 /// What a disk may do to a file's content.
 type Damage = fn(&mut Vec<u8>);
@@ -244,4 +250,14 @@ fn people_warm_list_verify_and_prune_the_cache() {
     cache(&["prune", "--to", "0"]).run();
     assert!(!listed());
     cache(&["warm", "/bin/busybox"]).finish().fails().says_in_one_line(&["/bin/busybox", "not a WebAssembly module"]);
+}
+
+#[test]
+fn a_list_ends_with_whoever_reads_it() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut list = std::process::Command::new("wasmedge-engine");
+    let output = list.args(["cache", "list"]).stdout(writer).output().unwrap();
+    assert_eq!(output.status.signal(), Some(Signal::SIGPIPE as i32), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
 }
