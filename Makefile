@@ -17,7 +17,7 @@ logs := target/logs
 # Prints how many tests passed and failed in a log of `cargo test`.
 count := awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed + 0, failed + 0 }'
 
-.PHONY: help docs docs-test build check lint unit e2e test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest programs programs-smoke vm demo dist dist-test vm-arm64 bench bench-floors images node-up node-shell node-logs node-down clean
+.PHONY: help docs docs-test build check lint unit e2e test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest programs programs-smoke vm demo dist dist-test dist-smoke upgrade-test vm-arm64 bench bench-floors images node-up node-shell node-logs node-down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,12 @@ dist: ## What is released, to target/dist; ARCH="amd64 arm64" for others than th
 
 dist-test: ## Install what is released in clean roots and run containers there; ROOT="empty trixie" for some
 	@dist/test/run $(ROOT)
+
+dist-smoke: dist ## What is released, in the smallest root and in one of Debian's; in CI
+	@dist/test/run empty bookworm
+
+upgrade-test: ## Upgrades and downgrades under 100 running containers, from an earlier commit's release
+	@dist/test/upgrade
 
 vm-arm64: ## The file for arm64 in a virtual machine; ARM64_PAGES=16k
 	@test/vm-arm64/run
