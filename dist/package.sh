@@ -30,7 +30,7 @@ make_packages() {
     version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$repo/Cargo.toml" | head -n 1)
     ensure_nfpm
     for kind in deb rpm apk; do
-        NFPM_ARCH=$1 NFPM_VERSION=$version NFPM_FILE=$2 NFPM_LICENCES=$3 \
+        NFPM_ARCH=$1 NFPM_VERSION=$version NFPM_FILE=$2 NFPM_LICENCES=$3 NFPM_FILES=$here/files \
             SOURCE_DATE_EPOCH=$made "$(nfpm_path)" package --config "$here/nfpm/nfpm.yaml" --packager "$kind" \
             --target "$4/${package_name}_${version}_$1.$kind" >&2 || die "step failed: nfpm, see above"
     done

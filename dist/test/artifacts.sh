@@ -3,6 +3,7 @@
 
 check_artifacts() {
     local arch
+    one "the manual page and the completion have each option" options_are_told
     for arch in $(find "$product" -name '*.tar.gz' -printf '%f\n' | sed 's/.*-linux-\(.*\)\.tar\.gz/\1/' | sort); do
         one "names for $arch, which others rely on" names "$arch"
         one "the archive for $arch has one file, at its root" has "containerd-shim-wasmedge-v1" \
@@ -11,6 +12,7 @@ check_artifacts() {
         one "the apk for $arch" has_package_files tar --list --gzip --ignore-zeros --warning=no-unknown-keyword --file "$(package "$arch" apk)"
         one "the rpm for $arch" has_package_files rpm_list "$(package "$arch" rpm)"
         one "the bills of $arch name crates and libraries" bills "$arch"
+        one "what is signed for $arch verifies, and nothing else" signatures "$arch"
         one "the file for $arch is at most 35 MB" [ "$(stat -c %s "$product/work/$arch/containerd-shim-wasmedge-v1")" -le 35000000 ]
     done
 }
@@ -57,4 +59,37 @@ bills() {
             grep -q "$part" "$file" || { printf 'no %s in %s\n' "$part" "$file"; return 1; }
         done
     done
+}
+
+# With a key of our own.
+signatures() {
+    local dir field tools
+    tools=$(target_dir)/release/dist-tools
+    dir=$(mktemp -d)
+    openssl ecparam -name prime256v1 -genkey -noout -out "$dir/key" && openssl ec -in "$dir/key" -pubout -out "$dir/public" || return 1
+    cp "$product/SHA256SUMS" "$dir/"
+    DIST_KEY=$dir/key sign "$dir" "$1" || return 1
+    verifies "$dir" "$(cat "$dir/SHA256SUMS.sig")" <"$dir/SHA256SUMS" || return 1
+    ! sed 's/^./x/' "$dir/SHA256SUMS" | verifies "$dir" "$(cat "$dir/SHA256SUMS.sig")" || return 1
+    field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" "$dir/provenance.intoto.json"; }
+    field payload | base64 -d >"$dir/statement"
+    grep -q '"predicateType":"https://slsa.dev/provenance/v1"' "$dir/statement" || return 1
+    { printf 'DSSEv1 28 application/vnd.in-toto+json %s ' "$(stat -c %s "$dir/statement")" && cat "$dir/statement"; } |
+        verifies "$dir" "$(field sig)" || return 1
+    rm -rf "$dir"
+}
+
+# verifies DIRECTORY SIGNATURE: of what comes.
+verifies() {
+    base64 -d <<<"$2" >"$1/raw"
+    openssl dgst -sha256 -verify "$1/public" -signature "$1/raw"
+}
+
+options_are_told() {
+    local option file
+    while read -r option; do
+        for file in containerd-shim-wasmedge-v1.8 completion.bash; do
+            sed 's/\\-/-/g' "$repo/dist/files/$file" | grep -q -- "$option\b" || { echo "$file: no $option"; return 1; }
+        done
+    done < <("$product/work/$(dpkg --print-architecture)/containerd-shim-wasmedge-v1" install --help | grep -o -- '--[a-z-]*' | sort -u)
 }

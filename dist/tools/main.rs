@@ -4,12 +4,16 @@
 //! dist-tools pack SHIM DIRECTORY OUTPUT                   the engine and what it needs, from DIRECTORY, into the shim
 //! dist-tools licences PACKAGES ARCH TARGET OUTPUT         the licences of all that is in it
 //! dist-tools sbom PACKAGES ARCH TARGET FILE TIME          FILE.spdx.json and FILE.cdx.json
+//! dist-tools provenance PACKAGES ARCH TARGET SUMS COMMIT  the statement where the files in SUMS come from
+//! dist-tools to-sign STATEMENT                            what is to be signed for it
+//! dist-tools envelope STATEMENT SIGNATURE                 both, each as base64, in one
 //! ```
 
 mod engine;
 mod licences;
 mod materials;
 mod pack;
+mod provenance;
 mod sbom;
 mod shim;
 
@@ -32,7 +36,21 @@ fn main() -> Result<()> {
         ["sbom", packages, arch, target, file, time] => {
             write_sboms(file, time.parse().context("no time")?, &materials(packages.as_ref(), arch, target)?)
         }
-        _ => bail!("usage: dist-tools pack|licences|sbom …"),
+        ["provenance", packages, arch, target, sums, commit] => {
+            let materials = materials(packages.as_ref(), arch, target)?;
+            let sums = fs::read_to_string(sums).with_context(|| format!("cannot read {sums}"))?;
+            print!("{}", provenance::statement(&sums, commit, &materials)?);
+            Ok(())
+        }
+        ["to-sign", statement] => {
+            print!("{}", provenance::to_be_signed(statement));
+            Ok(())
+        }
+        ["envelope", statement, signature] => {
+            println!("{}", provenance::envelope(statement, signature));
+            Ok(())
+        }
+        _ => bail!("usage: dist-tools pack|licences|sbom|provenance|to-sign|envelope …"),
     }
 }
 
