@@ -11,7 +11,7 @@ ensure_machine() {
 
 # fetch_machine PAGES: kernel, modules and busybox of Debian's packages.
 fetch_machine() {
-    local out tmp log meta image deb
+    local out tmp log meta version deb
     out=$(machine_dir "$1")
     tmp=$out.tmp log=$out.log
     [ -d "$out" ] && return
@@ -23,15 +23,33 @@ fetch_machine() {
     export APT_CONFIG=$tmp/apt.conf
     step "$log" "machine: lists" apt-get update
     # The other dependencies of the meta-package make initrds and boot loaders work.
-    image=$(apt-cache depends "$meta" | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
-    step "$log" "machine: $image" env -C "$tmp/debs" apt-get download "$image" busybox-static
+    version=$(apt-cache depends "$meta" | sed -n 's/.*Depends: linux-image-\([0-9].*\)/\1/p' | head -n 1)
+    step "$log" "machine: Linux $version" \
+        env -C "$tmp/debs" apt-get download "linux-binary-$version" "linux-modules-$version" busybox-static
     unset APT_CONFIG
     for deb in "$tmp"/debs/*.deb; do
         step "$log" "unpacking ${deb##*/}" dpkg-deb -x "$deb" "$tmp/root"
     done
-    find "$tmp/root" -path '*/boot/vmlinuz-*' -exec cp {} "$tmp/kernel" \;
+    unpack_kernel "$(find "$tmp/root" -name 'vmlinuz*' -type f | head -n 1)" "$tmp/kernel"
     rm -rf "$tmp/apt" "$tmp/debs"
     mv "$tmp" "$out"
+}
+
+# A kernel that unpacks itself when EFI starts it (`linux/pe.h`, `struct linux_efi_zboot_header`) is not what qemu starts.
+unpack_kernel() {
+    local offset size
+    if [ "$(dd if="$1" bs=1 skip=4 count=4 status=none)" != zimg ]; then
+        cp "$1" "$2"
+        return
+    fi
+    read -r offset size < <(od -A n -t u4 -j 8 -N 8 "$1")
+    tail -c +"$((offset + 1))" "$1" | head -c "$size" >"$2.packed"
+    case $(dd if="$1" bs=1 skip=24 count=4 status=none) in
+    gzip) gzip -dcq <"$2.packed" >"$2" || [ $? = 2 ] ;; # a size stands behind it
+    zstd) zstd -dcq <"$2.packed" >"$2" ;;
+    *) die "$1 is packed in a way that is not known" ;;
+    esac
+    rm "$2.packed"
 }
 
 # containerd and ctr, cross-built, once.
@@ -84,9 +102,9 @@ start() {
     timeout --kill-after=5 "$limit" qemu-system-aarch64 -machine virt,gic-version=3 -cpu max,pauth-impdef=on -accel tcg,thread=multi -smp 2 -m 3072 \
         -nodefaults -display none -no-reboot -kernel "$machine/kernel" -initrd "$work/initrd" \
         -append 'console=ttyAMA0 panic=-1 quiet mitigations=off' \
-        -serial "file:$work/console.log" -device virtio-serial-device \
+        -serial "file:$work/console.log" -device virtio-serial-pci \
         -chardev "file,id=results,path=$work/results.log" -device virtconsole,chardev=results \
-        -device virtio-rng-device </dev/null >"$work/qemu.log" 2>&1 &
+        -device virtio-rng-pci </dev/null >"$work/qemu.log" 2>&1 &
     qemu=$!
     tail -n +1 -F --pid="$qemu" "$work/results.log" 2>/dev/null &
     shown=$!
