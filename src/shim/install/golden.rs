@@ -23,17 +23,24 @@ use super::{
 /// Fewer than that and some were lost.
 const LEAST_CASES: usize = 40;
 
-struct Case {
+/// One of them, in a directory of its own.
+pub struct Case {
     name: String,
     directory: PathBuf,
-    root: tempfile::TempDir,
+    /// The root directory.
+    pub root: tempfile::TempDir,
     programs: tempfile::TempDir,
 }
 
 /// A file or directory: its mode, and what it holds.
-type Tree = BTreeMap<PathBuf, (u32, Option<Vec<u8>>)>;
+pub type Tree = BTreeMap<PathBuf, (u32, Option<Vec<u8>>)>;
 
 impl Case {
+    /// The case of this name.
+    pub fn named(name: &str) -> Self {
+        Self::new(golden().join(name))
+    }
+
     fn new(directory: PathBuf) -> Self {
         let name = directory.file_name().unwrap().to_string_lossy().into_owned();
         let case = Self { name, root: tempfile::tempdir().unwrap(), programs: tempfile::tempdir().unwrap(), directory };
@@ -48,7 +55,8 @@ impl Case {
         Root::new(self.root.path()).unwrap()
     }
 
-    fn options(&self, verb: Verb) -> Options {
+    /// The options of the case, for this verb.
+    pub fn options(&self, verb: Verb) -> Options {
         let words = if verb == Verb::Install {
             fs::read_to_string(self.directory.join("command")).unwrap()
         } else {
@@ -59,17 +67,43 @@ impl Case {
     }
 
     fn install(&self) -> Result<Plan, String> {
-        let programs = [SHIM, ENGINE].map(|name| (name, self.programs.path().join(name)));
-        install(&self.options(Verb::Install), &self.root(), &programs).map_err(|error| format!("error: {error:#}\n"))
+        self.install_with(&self.options(Verb::Install))
     }
 
-    fn apply(&self, plan: &Plan) {
+    /// What `install` would do with these options.
+    pub fn install_with(&self, options: &Options) -> Result<Plan, String> {
+        let programs = [SHIM, ENGINE].map(|name| (name, self.programs.path().join(name)));
+        install(options, &self.root(), &programs).map_err(|error| format!("error: {error:#}\n"))
+    }
+
+    /// Installs, and returns what was done.
+    pub fn installed(&self) -> Plan {
+        let plan = self.install().unwrap();
+        self.apply(&plan);
+        plan
+    }
+
+    /// Takes it back, and returns what was done.
+    pub fn uninstalled(&self) -> Plan {
+        let plan = uninstall::plan(&self.options(Verb::Uninstall), &self.root()).unwrap();
+        self.apply(&plan);
+        plan
+    }
+
+    /// The text of a file in the root directory.
+    pub fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.root.path().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Does what is planned.
+    pub fn apply(&self, plan: &Plan) {
         for change in &plan.changes {
             apply::apply(&self.root(), change).unwrap_or_else(|error| panic!("{}: {error:#}", self.name));
         }
     }
 
-    fn tree(&self) -> Tree {
+    /// All that is there.
+    pub fn tree(&self) -> Tree {
         let mut found = Tree::new();
         walk(self.root.path(), self.root.path(), &mut found);
         found
@@ -103,12 +137,15 @@ impl Case {
 
 #[test]
 fn each_configuration_gets_the_handler_once_and_loses_it_without_a_trace() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("install/golden");
-    let entries = fs::read_dir(golden).unwrap().map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(golden()).unwrap().map(|entry| entry.unwrap().path());
     let mut cases: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
     cases.sort();
     assert!(cases.len() >= LEAST_CASES, "{} cases", cases.len());
     cases.into_iter().for_each(|case| Case::new(case).run());
+}
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("install/golden")
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -23,6 +23,8 @@ mod restart;
 mod root;
 mod running;
 mod target;
+#[cfg(test)]
+mod tests;
 mod uninstall;
 mod version;
 
