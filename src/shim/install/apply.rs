@@ -67,8 +67,8 @@ fn make_directory(name: &Path, path: &Path) -> Result<()> {
     }
 }
 
-/// Where a file is prepared. The name ends in nothing that containerd imports.
-fn beside(path: &Path) -> PathBuf {
+/// Where a file is prepared, and what a run that was killed may leave. The name ends in nothing that containerd imports.
+pub fn beside(path: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".new");
@@ -98,7 +98,6 @@ fn replace(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<(
 }
 
 fn remove(path: &Path) -> io::Result<()> {
-    gone(fs::remove_file(beside(path)))?;
     gone(fs::remove_file(path))?;
     sync_directory(path)
 }

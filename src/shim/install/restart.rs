@@ -24,12 +24,12 @@ pub fn restart(root: &Root, unit: &str) -> Result<()> {
     Ok(())
 }
 
-/// The unit of a target that runs.
+/// The unit of a target that runs. k0s restarts its containerd by itself when a drop-in changes.
 ///
 /// # Errors
 /// It runs, but systemd does not know it.
 pub fn unit(target: &Target) -> Result<Option<String>> {
-    let Some(process) = &target.process else { return Ok(None) };
+    let Some(process) = target.process.as_ref().filter(|_| target.kind != Kind::K0s) else { return Ok(None) };
     let unit = process.unit();
     let unit = unit.with_context(|| format!("--restart: {} is in no unit of systemd: restart it", target.title()))?;
     Ok(Some(unit))

@@ -143,7 +143,8 @@ impl Target {
 /// What there is on the node: what runs, or where nothing does what is installed.
 pub fn present(root: &Root) -> Vec<Target> {
     let processes = process::all(root);
-    let running: Vec<Target> = processes.iter().filter_map(|process| of(process, root)).collect();
+    let mut running: Vec<Target> = processes.iter().filter_map(|process| of(process, root)).collect();
+    running.sort_by_key(|target| target.kind);
     if !running.is_empty() {
         return running;
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use super::{
+    apply::beside,
     configuration::{Configuration, File},
     containerd::{DROP_IN, K0S_DROP_INS, RANCHER_DROP_INS},
     docker, edit,
@@ -30,8 +31,12 @@ pub fn plan(options: &Options, root: &Root) -> Result<Plan> {
     for target in &chosen {
         configuration(&mut plan, target, root, &record)?;
     }
+    left_behind(&mut plan, &chosen, &record, root);
     let last = !others.iter().any(|target| is_configured(target, root, &record));
-    if plan.changes.is_empty() && (!last || record == Record::default()) {
+    if plan.changes.is_empty() && (!last || record == Record::default() && !root.has(&Record::path())) {
+        if last && root.has(Path::new(STATE)) && is_left_empty(&plan, Path::new(STATE), root) {
+            plan.changes.push(Change::RemoveDirectory(STATE.into()));
+        }
         return Ok(plan);
     }
     refuse_while_containers_run(options, root, &mut plan)?;
@@ -171,15 +176,24 @@ fn own_file(plan: &mut Plan, path: &Path, root: &Root) -> Result<()> {
     Ok(())
 }
 
+/// What was prepared by a run that was killed.
+fn left_behind(plan: &mut Plan, targets: &[Target], record: &Record, root: &Root) {
+    let configured = targets.iter().flat_map(|target| [places(target), vec![target.config.clone()]].concat());
+    let own = [PathBuf::from(docker::OPTIONS), Record::path()];
+    let written = record.made.iter().chain(record.written.keys()).cloned();
+    let mut begun: Vec<PathBuf> = configured.chain(own).chain(written).map(|path| beside(&path)).collect();
+    begun.sort();
+    begun.dedup();
+    for path in begun.into_iter().filter(|path| root.has(path)) {
+        plan.changes.push(Change::Remove { path, before: None });
+    }
+}
+
 /// The directories of configurations that were made and are empty then.
 fn directories(plan: &mut Plan, record: &Record, root: &Root) {
     let of_programs = |path: &Path| path.starts_with(STATE) || record.made.iter().any(|made| is_program(made, path));
-    let made = record.made.iter().rev().filter(|path| !of_programs(path));
-    for directory in made.filter(|path| root.at(path).is_ok_and(|path| path.is_dir())) {
-        if is_left_empty(plan, directory, root) {
-            plan.changes.push(Change::RemoveDirectory(directory.clone()));
-        }
-    }
+    let made: Vec<_> = record.made.iter().rev().filter(|path| !of_programs(path)).collect();
+    empty(plan, &made, root);
 }
 
 fn is_program(made: &Path, directory: &Path) -> bool {
@@ -195,23 +209,32 @@ fn is_left_empty(plan: &Plan, directory: &Path, root: &Root) -> bool {
     left.all(|path| plan.changes.iter().any(|change| goes(&path, change)))
 }
 
-/// The programs, what they were put into, and in the end the record itself.
+/// The programs and what they were put into, and in the end the record, without which nothing is known of those.
 fn files(plan: &mut Plan, record: &Record, root: &Root) {
     let is_file = |path: &Path| root.at(path).is_ok_and(|path| path.is_file());
     let named = |path: &Path| [programs::SHIM, programs::ENGINE].iter().any(|name| path.ends_with(name));
     for path in record.made.iter().filter(|path| named(path) && is_file(path)) {
         plan.changes.push(Change::Remove { path: path.clone(), before: None });
     }
+    let state = PathBuf::from(STATE);
+    let made = record.made.iter().rev().chain(Some(&state).filter(|state| !record.made.contains(*state)));
+    let (with_record, others): (Vec<_>, Vec<_>) = made.partition(|path| state.starts_with(path));
+    empty(plan, &others, root);
     if root.has(&Record::path()) {
         plan.changes.push(Change::Remove { path: Record::path(), before: None });
     }
-    for directory in record.made.iter().rev().filter(|path| root.at(path).is_ok_and(|path| path.is_dir())) {
-        let change = Change::RemoveDirectory(directory.clone());
+    empty(plan, &with_record, root);
+    if root.has(&state.join("aot")) {
+        plan.notes.push(format!("native code of modules stays in {STATE}/aot: remove it by hand if it is not needed"));
+    }
+}
+
+/// Removes those of the directories that are empty by then.
+fn empty(plan: &mut Plan, directories: &[&PathBuf], root: &Root) {
+    for directory in directories.iter().filter(|path| root.at(path).is_ok_and(|path| path.is_dir())) {
+        let change = Change::RemoveDirectory((*directory).clone());
         if is_left_empty(plan, directory, root) && !plan.changes.contains(&change) {
             plan.changes.push(change);
         }
-    }
-    if root.has(&Path::new(STATE).join("aot")) {
-        plan.notes.push(format!("native code of modules stays in {STATE}/aot: remove it by hand if it is not needed"));
     }
 }

@@ -49,6 +49,7 @@ fn each_call(scene: &Scene, name: &str, shim: &str, uninstall: bool) -> usize {
     let mut seen = Seen(None);
     for call in 1..MOST {
         let root = Root::new(name, scene.directory());
+        fs::create_dir_all(root.path.join("var/lib")).expect("a directory");
         let before = root.tree();
         if uninstall {
             root.install(shim).run();
@@ -57,7 +58,8 @@ fn each_call(scene: &Scene, name: &str, shim: &str, uninstall: bool) -> usize {
         let killed = at(call, &run);
         let what = format!("{name}: killed at call {call}");
         starts(&root, &what, &mut seen);
-        if !uninstall {
+        // Every other one is given up instead of ended.
+        if !uninstall && call % 2 == 0 {
             root.install(shim).run();
             root.install(shim).run().says_on_stdout("nothing to do");
         }
@@ -89,6 +91,10 @@ fn starts(root: &Root, what: &str, seen: &mut Seen) {
     } else {
         let dump = root.dump();
         assert!(dump.code == 0, "{what}: containerd does not start\n{dump}");
+        // A dump says nothing of an import that is missing, with which containerd does not start.
+        let text = fs::read_to_string(config.join("containerd/config.toml")).unwrap_or_default();
+        let shown = dump.stdout.contains("runtimes.wasmedge]");
+        assert!(shown || !text.contains("wasmedge"), "{what}: an import is missing\n{text}\n{dump}");
     }
     seen.0 = Some(tree);
 }
