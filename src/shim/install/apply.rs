@@ -49,7 +49,17 @@ pub fn apply(root: &Root, change: &Change) -> Result<()> {
             let what = || format!("cannot copy {} to {}", from.display(), change.path().display());
             replace(&path()?, 0o755, copy).with_context(what)
         }
-        Change::Remove { .. } => remove(&path()?).with_context(|| format!("cannot remove {}", change.path().display())),
+        Change::Link { path, target } => {
+            let what = || format!("cannot make {}", path.display());
+            link(&root.entry(path)?, target).with_context(what)
+        }
+        Change::RemoveTree(path) => {
+            let what = || format!("cannot remove {}", path.display());
+            gone(fs::remove_dir_all(root.entry(path)?)).with_context(what)
+        }
+        Change::Remove { path, .. } => {
+            remove(&root.entry(path)?).with_context(|| format!("cannot remove {}", path.display()))
+        }
         Change::RemoveDirectory(_) => match fs::remove_dir(path()?) {
             // Somebody uses it.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
@@ -93,6 +103,14 @@ fn replace(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<(
         Err(_) => file.set_permissions(fs::Permissions::from_mode(mode))?,
     }
     file.sync_all()?;
+    fs::rename(&new, path)?;
+    sync_directory(path)
+}
+
+fn link(path: &Path, target: &str) -> io::Result<()> {
+    let new = beside(path);
+    gone(fs::remove_file(&new))?;
+    std::os::unix::fs::symlink(target, &new)?;
     fs::rename(&new, path)?;
     sync_directory(path)
 }

@@ -15,7 +15,7 @@ use super::{
     apply, install,
     options::{Options, Verb},
     plan::Plan,
-    programs::{ENGINE, SHIM},
+    programs::{ENGINE, SHIM, Source},
     root::Root,
     uninstall,
 };
@@ -70,9 +70,14 @@ impl Case {
         self.install_with(&self.options(Verb::Install))
     }
 
+    /// The file of a program that is to be installed.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs.path().join(name)
+    }
+
     /// What `install` would do with these options.
     pub fn install_with(&self, options: &Options) -> Result<Plan, String> {
-        let programs = [SHIM, ENGINE].map(|name| (name, self.programs.path().join(name)));
+        let programs = [SHIM, ENGINE].map(|name| (name, Source::File(self.program(name))));
         install(options, &self.root(), &programs).map_err(|error| format!("error: {error:#}\n"))
     }
 

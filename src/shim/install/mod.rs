@@ -28,13 +28,14 @@ mod tests;
 mod uninstall;
 mod version;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode};
 
 use anyhow::{Context, Result};
 
 use options::{HELP, Options, Verb};
 use plan::{Change, Plan};
 use planner::Planner;
+use programs::Source;
 use root::Root;
 use target::Kind;
 
@@ -67,11 +68,14 @@ fn run(verb: Verb, words: &[OsString]) -> Result<ExitCode> {
 }
 
 /// What an installation of these programs, by their names, has to do.
-fn install(options: &Options, root: &Root, programs: &[(&str, PathBuf)]) -> Result<Plan> {
+fn install(options: &Options, root: &Root, programs: &[(&str, Source)]) -> Result<Plan> {
     let targets = target::chosen(options, root)?;
     let mut planner = Planner::new(root)?;
-    for (name, file) in programs {
-        planner.copy(file, &options.prefix.join(name))?;
+    for (name, source) in programs {
+        match source {
+            Source::File(file) => planner.copy(file, &options.prefix.join(name))?,
+            Source::Link(target) => planner.link(target, &options.prefix.join(name))?,
+        }
     }
     let mut touched = Vec::new();
     for target in &targets {

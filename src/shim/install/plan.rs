@@ -32,6 +32,13 @@ pub enum Change {
         /// Where it goes.
         path: PathBuf,
     },
+    /// Make a link to another program in the same directory.
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// The program.
+        target: &'static str,
+    },
     /// Remove a file, which has `before` if that is text.
     Remove {
         /// The file.
@@ -41,6 +48,8 @@ pub enum Change {
     },
     /// Remove a directory, if nothing is in it.
     RemoveDirectory(PathBuf),
+    /// Remove a directory with all that is in it.
+    RemoveTree(PathBuf),
     /// Restart a unit of systemd.
     Restart(String),
 }
@@ -58,8 +67,11 @@ impl Change {
     /// What it concerns.
     pub fn path(&self) -> &Path {
         match self {
-            Self::MakeDirectory(path) | Self::RemoveDirectory(path) => path,
-            Self::Write { path, .. } | Self::Copy { path, .. } | Self::Remove { path, .. } => path,
+            Self::MakeDirectory(path) | Self::RemoveDirectory(path) | Self::RemoveTree(path) => path,
+            Self::Link { path, .. }
+            | Self::Write { path, .. }
+            | Self::Copy { path, .. }
+            | Self::Remove { path, .. } => path,
             Self::Restart(unit) => Path::new(unit),
         }
     }
@@ -72,7 +84,8 @@ impl Change {
             Self::Write { before: None, .. } => format!("wrote {path}"),
             Self::Write { .. } => format!("changed {path}"),
             Self::Copy { from, .. } => format!("copied {} to {path}", from.display()),
-            Self::Remove { .. } | Self::RemoveDirectory(_) => format!("removed {path}"),
+            Self::Link { target, .. } => format!("made {path}, a link to {target}"),
+            Self::Remove { .. } | Self::RemoveDirectory(_) | Self::RemoveTree(_) => format!("removed {path}"),
             Self::Restart(unit) => format!("restarted {unit}"),
         }
     }
@@ -101,7 +114,9 @@ impl fmt::Display for Change {
             Self::Copy { from, .. } => writeln!(f, "copy {} to {path}", from.display()),
             Self::Remove { before: Some(before), .. } => diff(f, self.path(), Some(before), None),
             Self::Remove { .. } => writeln!(f, "remove {path}"),
+            Self::Link { target, .. } => writeln!(f, "make {path}, a link to {target}"),
             Self::RemoveDirectory(_) => writeln!(f, "remove directory {path}"),
+            Self::RemoveTree(_) => writeln!(f, "remove {path} and all that is in it"),
             Self::Restart(unit) => writeln!(f, "restart {unit}"),
         }
     }

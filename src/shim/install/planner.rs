@@ -76,6 +76,20 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
+    /// Makes a link to the program `target` beside it, unless it is there.
+    ///
+    /// # Errors
+    /// The links on the way go round in circles.
+    pub fn link(&mut self, target: &'static str, path: &Path) -> Result<()> {
+        if fs::read_link(self.root.entry(path)?).is_ok_and(|there| there == Path::new(target)) {
+            return Ok(());
+        }
+        self.directories(path);
+        self.made(path);
+        self.plan.changes.push(Change::Link { path: path.to_owned(), target });
+        Ok(())
+    }
+
     /// Writes a file that is ours alone. One that somebody has changed is kept.
     ///
     /// # Errors

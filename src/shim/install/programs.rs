@@ -3,27 +3,39 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+pub use wasmedge_shim_payload::ENGINE;
+use wasmedge_shim_payload::Payload;
 
 use super::{process::Process, root::Root};
 
 /// The shim's file, whose name containerd makes from the runtime's.
 pub const SHIM: &str = "containerd-shim-wasmedge-v1";
 
-/// The engine's file.
-pub const ENGINE: &str = "wasmedge-engine";
-
 /// The `PATH` of systemd's services, and of containerd where nothing runs.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The programs to copy, by their names: this one, and the engine where it lies beside it.
+/// What is put into place under a program's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A copy of this file.
+    File(PathBuf),
+    /// A link to the other program.
+    Link(&'static str),
+}
+
+/// The programs to install, by their names: this one; and the engine, which lies beside it, or is in this one's own file.
 ///
 /// # Errors
 /// This program's own file is not known.
-pub fn own() -> Result<Vec<(&'static str, PathBuf)>> {
+pub fn own() -> Result<Vec<(&'static str, Source)>> {
     let shim = std::env::current_exe().context("cannot find this program's own path")?;
-    let engine = shim.with_file_name(ENGINE);
-    let engine = Some((ENGINE, engine)).filter(|(_, path)| path.is_file());
-    Ok([(SHIM, shim)].into_iter().chain(engine).collect())
+    let beside = shim.with_file_name(ENGINE);
+    let engine = match Payload::own() {
+        Some(_) => Some(Source::Link(SHIM)),
+        None => beside.is_file().then_some(Source::File(beside)),
+    };
+    let engine = engine.map(|engine| (ENGINE, engine));
+    Ok([(SHIM, Source::File(shim))].into_iter().chain(engine).collect())
 }
 
 /// The directories in which `process` looks for programs.

@@ -90,6 +90,22 @@ impl Root {
         Ok(self.path.join(found))
     }
 
+    /// The same of an entry of a directory, which may be a link itself.
+    ///
+    /// # Errors
+    /// The links go round in circles.
+    pub fn entry(&self, path: &Path) -> Result<PathBuf> {
+        let directory = self.at(path.parent().unwrap_or(Path::new("/")))?;
+        Ok(path.file_name().map_or(directory.clone(), |name| directory.join(name)))
+    }
+
+    /// The path to which the system's links lead from `path`.
+    pub fn resolved(&self, path: &Path) -> PathBuf {
+        let at = self.at(path).ok();
+        let inside = at.as_ref().and_then(|at| at.strip_prefix(&self.path).ok());
+        inside.map_or_else(|| path.to_owned(), |inside| Path::new("/").join(inside))
+    }
+
     /// The bytes of a file; `None` if there is none.
     ///
     /// # Errors

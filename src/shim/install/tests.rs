@@ -1,11 +1,13 @@
 //! What people do to their files between `install` and `uninstall`.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use super::{
     golden::Case,
     options::{Options, Verb},
+    programs::{ENGINE, SHIM, Source},
     record::Record,
+    root::Root,
 };
 
 const CONFIG: &str = "etc/containerd/config.toml";
@@ -115,13 +117,32 @@ fn the_programs_stay_while_another_runtime_is_configured_to_use_them() {
     case.installed();
     let words = ["--root".into(), case.root.path().into(), "--runtime=docker".into()];
     let options = Options::parse(Verb::Uninstall, words).unwrap();
-    let root = super::root::Root::new(case.root.path()).unwrap();
+    let root = Root::new(case.root.path()).unwrap();
     let plan = super::uninstall::plan(&options, &root).unwrap();
     case.apply(&plan);
     assert!(!case.text(DAEMON).contains("wasmedge") && case.text(CONFIG).contains("wasmedge"));
     assert!(case.root.path().join(BINARY).exists(), "{plan}");
     case.uninstalled();
     assert!(case.tree() == before);
+}
+
+#[test]
+fn an_engine_in_the_shim_s_own_file_is_found_by_a_link() {
+    let case = Case::named("containerd-2.1-kubeadm");
+    let (before, options) = (case.tree(), case.options(Verb::Install));
+    let programs = [(SHIM, Source::File(case.program(SHIM))), (ENGINE, Source::Link(SHIM))];
+    let root = Root::new(case.root.path()).unwrap();
+    let plan = || super::install(&options, &root, &programs).unwrap();
+    case.apply(&plan());
+    let link = case.root.path().join(BINARY).with_file_name(ENGINE);
+    assert_eq!(fs::read_link(&link).unwrap(), Path::new(SHIM));
+    assert!(plan().changes.is_empty());
+    // What it was unpacked to goes as well.
+    let unpacked = case.root.path().join("var/lib/containerd-shim-wasmedge/engine/0123");
+    fs::create_dir_all(&unpacked).unwrap();
+    fs::write(unpacked.join(ENGINE), "").unwrap();
+    case.uninstalled();
+    assert!(case.tree() == before, "{:?}", case.tree().keys());
 }
 
 #[test]
@@ -138,7 +159,7 @@ fn a_file_that_changed_since_the_plan_is_not_written_over() {
     let case = Case::named("containerd-2.1-kubeadm");
     let plan = case.install_with(&case.options(Verb::Install)).unwrap();
     change(&case, CONFIG, "version = 3", "version = 3 # mine");
-    let root = super::root::Root::new(case.root.path()).unwrap();
+    let root = Root::new(case.root.path()).unwrap();
     let applied: anyhow::Result<()> = plan.changes.iter().try_for_each(|change| super::apply::apply(&root, change));
     assert!(applied.unwrap_err().to_string().contains("was changed by somebody else"));
     assert!(case.text(CONFIG).contains("# mine") && !case.text(CONFIG).contains("wasmedge"));

@@ -181,7 +181,8 @@ fn left_behind(plan: &mut Plan, targets: &[Target], record: &Record, root: &Root
     let configured = targets.iter().flat_map(|target| [places(target), vec![target.config.clone()]].concat());
     let own = [PathBuf::from(docker::OPTIONS), Record::path()];
     let written = record.made.iter().chain(record.written.keys()).cloned();
-    let mut begun: Vec<PathBuf> = configured.chain(own).chain(written).map(|path| beside(&path)).collect();
+    let mut begun: Vec<PathBuf> =
+        configured.chain(own).chain(written).map(|path| beside(&root.resolved(&path))).collect();
     begun.sort();
     begun.dedup();
     for path in begun.into_iter().filter(|path| root.has(path)) {
@@ -204,19 +205,25 @@ fn is_left_empty(plan: &Plan, directory: &Path, root: &Root) -> bool {
     let entries = root.at(directory).and_then(|path| Ok(std::fs::read_dir(path)?)).into_iter().flatten().flatten();
     let mut left = entries.map(|entry| directory.join(entry.file_name()));
     let goes = |path: &Path, change: &Change| {
-        matches!(change, Change::Remove { .. } | Change::RemoveDirectory(_)) && change.path() == path
+        let removes = matches!(change, Change::Remove { .. } | Change::RemoveDirectory(_) | Change::RemoveTree(_));
+        removes && change.path() == path
     };
     left.all(|path| plan.changes.iter().any(|change| goes(&path, change)))
 }
 
 /// The programs and what they were put into, and in the end the record, without which nothing is known of those.
 fn files(plan: &mut Plan, record: &Record, root: &Root) {
-    let is_file = |path: &Path| root.at(path).is_ok_and(|path| path.is_file());
+    let is_file = |path: &Path| root.entry(path).is_ok_and(|path| path.symlink_metadata().is_ok());
     let named = |path: &Path| [programs::SHIM, programs::ENGINE].iter().any(|name| path.ends_with(name));
     for path in record.made.iter().filter(|path| named(path) && is_file(path)) {
         plan.changes.push(Change::Remove { path: path.clone(), before: None });
     }
     let state = PathBuf::from(STATE);
+    // Unpacked again by the next start of a shim that has it in its file; a container that runs may still need it.
+    let unpacked = Path::new(wasmedge_shim_payload::DIRECTORY);
+    if root.has(unpacked) && running::containers(root).is_empty() {
+        plan.changes.push(Change::RemoveTree(unpacked.to_owned()));
+    }
     let made = record.made.iter().rev().chain(Some(&state).filter(|state| !record.made.contains(*state)));
     let (with_record, others): (Vec<_>, Vec<_>) = made.partition(|path| state.starts_with(path));
     empty(plan, &others, root);

@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::Finding;
-use crate::install::{programs, root::Root};
+use crate::{
+    engine,
+    install::{programs, root::Root},
+};
 
 /// A module whose `_start` returns: its type, function, export and code.
 const MODULE: &[u8] =
@@ -21,42 +24,31 @@ const MODULE: &[u8] =
 /// Loading libwasmedge and libLLVM from a cold disk takes seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs the engine that the shim at `shim` would start.
+/// Runs the engine of the shim at `shim`: the one in its file, beside it, or in `PATH`.
 pub fn self_test(root: &Root, shim: &Path) -> Finding {
     match test(root, shim) {
-        Ok(engine) => Finding::ok(format!("the engine {} runs a module", engine.display())),
+        Ok(()) => Finding::ok(format!("the engine of {} runs a module", shim.display())),
         Err(error) => {
             Finding::fault(format!("{error:#}"), "containerd-shim-wasmedge-v1 install, and what the engine needs")
         }
     }
 }
 
-/// The engine of a shim: beside it, or in the `PATH` that containerd hands on.
-fn of(root: &Root, shim: &Path) -> Result<PathBuf> {
-    let beside = shim.with_file_name(programs::ENGINE);
-    let others = programs::search_path(None).into_iter().map(|directory| directory.join(programs::ENGINE));
-    let mut candidates = [beside.clone()].into_iter().chain(others);
-    candidates
-        .find(|path| root.has_program(path))
-        .with_context(|| format!("{} is neither at {} nor in PATH", programs::ENGINE, beside.display()))
-}
-
-fn test(root: &Root, shim: &Path) -> Result<PathBuf> {
-    let engine = of(root, shim)?;
+fn test(root: &Root, shim: &Path) -> Result<()> {
     let name = PathBuf::from(format!("/tmp/{}-check-{}.wasm", programs::SHIM, std::process::id()));
     let module = root.at(&name)?;
     let wrong = || format!("cannot write {}", name.display());
     // A name that somebody else has taken is not used.
     let mut file = OpenOptions::new().write(true).create_new(true).open(&module).with_context(wrong)?;
-    let ran = file.write_all(MODULE).with_context(wrong).and_then(|()| run(root, &engine, &name));
+    let ran = file.write_all(MODULE).with_context(wrong).and_then(|()| run(root, shim, &name));
     let _ = fs::remove_file(&module);
-    ran.map(|()| engine)
+    ran
 }
 
-fn run(root: &Root, engine: &Path, module: &Path) -> Result<()> {
-    let mut command = root.command(engine);
-    command.arg("run").arg(module).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().with_context(|| format!("cannot start the engine {}", engine.display()))?;
+fn run(root: &Root, shim: &Path, module: &Path) -> Result<()> {
+    let mut command = root.command(shim);
+    command.args([engine::NAME, "run"]).arg(module).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot start {}", shim.display()))?;
     let deadline = Instant::now() + PATIENCE;
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -65,7 +57,7 @@ fn run(root: &Root, engine: &Path, module: &Path) -> Result<()> {
         if Instant::now() > deadline {
             child.kill()?;
             child.wait()?;
-            bail!("the engine {} does not end a module that does nothing", engine.display());
+            bail!("the engine of {} does not end a module that does nothing", shim.display());
         }
         thread::sleep(Duration::from_millis(10));
     };
@@ -75,7 +67,7 @@ fn run(root: &Root, engine: &Path, module: &Path) -> Result<()> {
     }
     if !status.success() {
         let said = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it says nothing").trim();
-        bail!("the engine {} does not work ({status}): {said}", engine.display());
+        bail!("the engine of {} does not work ({status}): {said}", shim.display());
     }
     Ok(())
 }

@@ -65,7 +65,7 @@ fn pods_run_after_an_installation_and_keep_it_from_being_taken_back() {
         container.says("sleeping");
         shim(&["check", "--runtime=containerd"])
             .exits(0)
-            .says_on_stdout("the engine /usr/local/bin/wasmedge-engine runs");
+            .says_on_stdout("the engine of /usr/local/bin/containerd-shim-wasmedge-v1 runs a module");
         let refused = shim(&["uninstall"]).fails();
         refused.says_in_one_line(&[&format!("k8s.io/{}", container.id), "--force"]);
         pod.stop();
