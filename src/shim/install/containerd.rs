@@ -146,7 +146,7 @@ fn rancher(
     let drop_ins = RANCHER_DROP_INS.map(|(version, name)| (version, directory.join(name).join(DROP_IN)));
     let Some(main) = configuration.map(Configuration::main) else {
         let (version, path) = &drop_ins[0];
-        planner.note(format!("{name} has not run yet; one of before 2026 does not read {}", path.display()));
+        planner.note(format!("{name} has not run yet: one from before 2026 does not read {}", path.display()));
         return planner.own_file(path, &handler.file(*version));
     };
     match drop_ins.iter().find(|(_, path)| main.would_import(path)) {

@@ -45,7 +45,7 @@ pub fn plan(planner: &mut Planner, target: &Target, options: &Options) -> Result
     }
     planner.own_file(Path::new(OPTIONS), &options_file(systemd_cgroup(root, target, text.as_deref())))?;
     let before = without.as_deref().or(text.as_deref());
-    let new = json::add(before.unwrap_or("{\n}\n"), &value).with_context(wrong)?;
+    let new = json::add(before.unwrap_or("{}\n"), &value).with_context(wrong)?;
     match &text {
         // The same, wherever in the file it stands by now.
         Some(text) if json::same(text, &new) => return Ok(()),

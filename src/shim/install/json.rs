@@ -63,7 +63,7 @@ pub fn add(text: &str, value: &str) -> Result<String> {
         Some(runtimes) => member(text, runtimes, HANDLER, value).with_context(|| RUNTIMES.to_owned()),
         None => {
             let end = line_end(text);
-            let indent = indent(text, object).unwrap_or_else(|| "  ".into());
+            let indent = indent(text, object, &outer).unwrap_or_else(|| "  ".into());
             let inner = value.replace('\n', &format!("{end}{indent}{indent}"));
             let runtimes = format!("{{{end}{indent}{indent}\"{HANDLER}\": {inner}{end}{indent}}}");
             member(text, object, RUNTIMES, &runtimes)
@@ -101,12 +101,13 @@ fn member(text: &str, object: &str, name: &str, value: &str) -> Result<String> {
     let (at, new) = match inside.0.last() {
         Some((_, last)) => {
             let last = place(text, last.get());
-            let indent = indent(text, object);
+            let indent = indent(text, object, &inside);
             let separator = indent.as_ref().map_or_else(|| " ".to_owned(), |indent| format!("{end}{indent}"));
-            // The lines of the value go in as deep as the member.
+            // The lines of the value go in as deep as the member, or become one.
             let value = match (&indent, name) {
                 (Some(indent), HANDLER) => value.replace('\n', &format!("{end}{indent}")),
-                _ => value.to_owned(),
+                (None, _) => value.lines().map(str::trim).collect::<Vec<_>>().join(" "),
+                (Some(_), _) => value.to_owned(),
             };
             (last.end, format!(",{separator}\"{name}\": {value}"))
         }
@@ -158,12 +159,13 @@ fn place(text: &str, part: &str) -> Range<usize> {
     start..start + part.len()
 }
 
-/// The white space before the members of an object that has one member a line.
-fn indent(text: &str, object: &str) -> Option<String> {
+/// The white space before the members of an object that has them a line each.
+fn indent(text: &str, object: &str, members: &Members) -> Option<String> {
     let inside = place(text, object).start + 1;
     let rest = &text[inside..];
     let space = &rest[..rest.len() - rest.trim_start().len()];
-    space.contains('\n').then(|| space.rsplit('\n').next().unwrap_or_default().to_owned())
+    let lines = space.contains('\n') && !members.0.is_empty();
+    lines.then(|| space.rsplit('\n').next().unwrap_or_default().to_owned())
 }
 
 /// The white space at the beginning of a line.
