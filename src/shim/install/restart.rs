@@ -31,7 +31,8 @@ pub fn restart(root: &Root, unit: &str) -> Result<()> {
 pub fn unit(target: &Target) -> Result<Option<String>> {
     let Some(process) = target.process.as_ref().filter(|_| target.kind != Kind::K0s) else { return Ok(None) };
     let unit = process.unit();
-    let unit = unit.with_context(|| format!("--restart: {} is in no unit of systemd: restart it", target.title()))?;
+    let unit =
+        unit.with_context(|| format!("--restart: {} is in no unit of systemd: restart it by hand", target.title()))?;
     Ok(Some(unit))
 }
 

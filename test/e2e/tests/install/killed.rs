@@ -61,7 +61,7 @@ fn killed_everywhere(name: &str) {
     let killed = |uninstall| CALLS.iter().map(|call| each(call, &scene, name, &shim, uninstall)).sum();
     let (installs, uninstalls): (usize, usize) = (killed(false), killed(true));
     println!("{name}: killed at {installs} calls of install and {uninstalls} of uninstall");
-    assert!(installs > 50 && uninstalls > 50, "{installs} and {uninstalls}");
+    assert!(installs > 40 && uninstalls > 40, "{installs} and {uninstalls}");
 }
 
 /// Kills a run at its first call of this kind, another at its second, until one ends by itself. Returns how many were

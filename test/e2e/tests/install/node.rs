@@ -56,6 +56,8 @@ fn pods_run_after_an_installation_and_keep_it_from_being_taken_back() {
     shim(&["check", "--runtime=containerd"]).exits(1).says_on_stdout("the handler wasmedge is not in");
     let shown = shim(&["install", "--runtime=containerd", "--dry-run"]).exits(0);
     shown.says_on_stdout("+  pod_annotations = [\"io.wasmedge.*\", \"module.wasm.image/*\"]");
+    // This node has no systemd, which is known before anything is done.
+    shim(&["install", "--runtime=containerd", "--restart"]).fails().says_in_one_line(&["is in no unit of systemd"]);
     assert_eq!(e2e::command::read(CONFIG), before);
     shim(&["install", "--runtime=containerd"]).exits(0).says_on_stdout("note: to take effect: ");
     restart("containerd");

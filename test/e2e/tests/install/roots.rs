@@ -14,7 +14,8 @@ pub const SHIM: &str = "/usr/local/bin/containerd-shim-wasmedge-v1";
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../src/shim/install/golden");
 
-/// What containerd needs of the node beside its configuration; the rest is the root's own.
+/// What containerd needs of the node beside its configuration; the rest is the root's own. Without a configuration it starts
+/// with its defaults, which 1.7 does not dump.
 const ENTER: &str = r#"
 mount -t tmpfs none "$NEW"
 mkdir "$NEW/usr" "$NEW/dev"
@@ -24,6 +25,7 @@ for name in bin sbin lib lib64; do [ ! -L "/$name" ] || cp -a "/$name" "$NEW/$na
 for name in etc var data opt run; do
     [ ! -d "$ROOT/$name" ] || { mkdir "$NEW/$name"; mount --bind "$ROOT/$name" "$NEW/$name"; }
 done
+[ -e "$ROOT$CONFIG" ] || [ -L "$ROOT$CONFIG" ] || exec containerd config default
 exec chroot "$NEW" containerd --config "$CONFIG" config dump
 "#;
 
