@@ -10,7 +10,7 @@ use toml_edit::Item;
 
 use super::Finding;
 use crate::install::{
-    configuration::{Configuration, HANDLER},
+    configuration::{Configuration, File, HANDLER},
     programs::{SHIM, search_path},
     restart,
     root::Root,
@@ -59,7 +59,7 @@ fn containerd(target: &Target, root: &Root) -> (Vec<Finding>, Option<PathBuf>) {
         Ok(configuration) => configuration,
         Err(error) => return (vec![Finding::fault(format!("{error:#}"), "correct the file")], None),
     };
-    found.extend(version.map(|version| faults(version, configuration.as_ref())));
+    found.extend(version.into_iter().flat_map(|version| faults(version, configuration.as_ref())));
     let Some(configuration) = configuration else {
         found.push(Finding::fault(format!("{} is missing, and the handler with it", target.config.display()), INSTALL));
         return (found, None);
@@ -84,32 +84,39 @@ fn containerd(target: &Target, root: &Root) -> (Vec<Finding>, Option<PathBuf>) {
 }
 
 /// Known faults of this version.
-fn faults(version: Version, configuration: Option<&Configuration>) -> Finding {
-    let local_pull = |configuration: &Configuration| {
-        let plugins = |file: &crate::install::configuration::File| {
-            let images = file.document.get("plugins")?.get("io.containerd.cri.v1.images")?;
-            images.get("use_local_image_pull")?.as_bool()
-        };
-        configuration.files().iter().rev().find_map(plugins).unwrap_or_default()
-    };
+fn faults(version: Version, configuration: Option<&Configuration>) -> Vec<Finding> {
     if version < OLDEST {
-        return Finding::fault(format!("containerd {version} is too old"), format!("use containerd {OLDEST} or later"));
+        let found = format!("containerd {version} is too old");
+        return vec![Finding::fault(found, format!("use containerd {OLDEST} or later"))];
     }
-    if version >= TRANSFERS && !configuration.is_some_and(local_pull) {
-        return Finding::warning(
+    let mut found = Vec::new();
+    if version >= TRANSFERS && !configuration.is_some_and(pulls_by_itself) {
+        found.push(Finding::warning(
             format!("containerd {version} does not unpack images for wasi/wasm that Kubernetes pulls"),
             "use_local_image_pull = true in [plugins.'io.containerd.cri.v1.images'], or images for linux/*",
-        );
+        ));
     }
     if (MERGES..DROP_INS).contains(&version) {
-        return Finding::warning(
+        found.push(Finding::warning(
             format!(
                 "containerd {version} asks only runc what a runtime is able to do: no hostUsers: false by this handler"
             ),
             "use containerd 2.2 or later; or runtime_type = \"io.containerd.runc.v2\" with runtime_path",
-        );
+        ));
     }
-    Finding::ok(format!("containerd {version}"))
+    if found.is_empty() {
+        found.push(Finding::ok(format!("containerd {version}")));
+    }
+    found
+}
+
+/// Whether images are pulled without the transfer service.
+fn pulls_by_itself(configuration: &Configuration) -> bool {
+    let told = |file: &File| {
+        let images = file.document.get("plugins")?.get("io.containerd.cri.v1.images")?;
+        images.get("use_local_image_pull")?.as_bool()
+    };
+    configuration.files().iter().rev().find_map(told).unwrap_or_default()
 }
 
 fn annotations(handler: &Item, file: &Path) -> Option<Finding> {
@@ -188,5 +195,56 @@ fn program(runtime: &str, target: &Target, root: &Root) -> (Finding, Option<Path
             let found = format!("{SHIM} is not in the PATH of {}, {list}", target.kind.name());
             (Finding::fault(found, format!("{INSTALL} --prefix with one of these")), None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+    use crate::install::check::Level;
+
+    fn version(text: &str) -> Version {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_faults_of_each_containerd_are_known() {
+        let found = |text| {
+            let found = faults(version(text), None);
+            found.into_iter().map(|finding| (finding.level, finding.found)).collect::<Vec<_>>()
+        };
+        assert!(found("1.6")[0].1.contains("too old") && found("1.6")[0].0 == Level::Fault);
+        assert_eq!(found("1.7"), [(Level::Ok, "containerd 1.7".into())]);
+        assert!(found("2.0")[0].1.contains("hostUsers: false"));
+        assert!(found("2.1")[0].1.contains("wasi/wasm") && found("2.1")[1].1.contains("hostUsers: false"));
+        assert_eq!(found("2.3").len(), 1);
+    }
+
+    #[test]
+    fn a_node_that_pulls_by_itself_has_no_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path()).unwrap();
+        let text = "version = 3\n[plugins.'io.containerd.cri.v1.images']\nuse_local_image_pull = true\n";
+        fs::write(dir.path().join("config.toml"), text).unwrap();
+        let configuration = Configuration::read(&root, Path::new("/config.toml")).unwrap();
+        assert_eq!(faults(version("2.3"), configuration.as_ref()), [Finding::ok("containerd 2.3")]);
+    }
+
+    #[test]
+    fn the_program_of_a_handler_is_found_or_its_absence_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path()).unwrap();
+        let target = Target::installed(Kind::Containerd, &root);
+        let of = |runtime| program(runtime, &target, &root);
+        assert!(of("/opt/shim").0.found.contains("/opt/shim, which the handler names, is no program"));
+        assert!(of(crate::RUNTIME).0.found.contains("is not in the PATH of containerd, /usr/local/sbin:"));
+        assert!(of("io.containerd.runc.v2").0.found.contains("is of the type io.containerd.runc.v2"));
+        let path = dir.path().join("usr/bin").join(SHIM);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(of(crate::RUNTIME).1.unwrap(), Path::new("/usr/bin").join(SHIM));
     }
 }
