@@ -49,7 +49,9 @@ fn reads(name: &str, scene: &Scene) -> bool {
     let installed = installed.exits(0);
     let after = root.dump().exits(0);
     let handler = |line: &str| line.contains("runtimes.wasmedge]") || line.contains("runtimes.'wasmedge']");
-    assert!(after.stdout.lines().any(handler), "{name}: no handler\n{installed}\n{after}");
+    // containerd 1.7 shows nothing of a plugin that is turned off.
+    let off = before.stdout.contains("disabled_plugins = [\"cri\"]");
+    assert!(off || after.stdout.lines().any(handler), "{name}: no handler\n{installed}\n{after}");
     let lost = lost(&before.stdout, &after.stdout);
     assert!(lost.is_empty(), "{name}: lost: {lost:?}\n{after}");
     root.install(SHIM).run().says_on_stdout("nothing to do");
