@@ -149,7 +149,10 @@ fn rancher(
         planner.note(format!("{name} has not run yet: one from before 2026 does not read {}", path.display()));
         return planner.own_file(path, &handler.file(*version));
     };
-    match drop_ins.iter().find(|(_, path)| main.would_import(path)) {
+    // With 1.7, which none that imports is known to bring, a drop-in would take the other runtimes away.
+    let told = target.program.as_ref().and_then(|program| version::ask(planner.root(), program).ok());
+    let merges = options.containerd.or(told).is_none_or(|version| version >= MERGES);
+    match drop_ins.iter().find(|(_, path)| merges && main.would_import(path)) {
         Some((version, path)) => planner.own_file(path, &handler.file(*version)),
         None if handler.runtime_type == crate::RUNTIME => {
             planner.note(format!(
