@@ -15,6 +15,7 @@ mod events;
 mod features;
 #[cfg(any(feature = "fuzzing", test))]
 pub mod fuzz;
+mod install;
 mod limits;
 mod options;
 mod serve;
@@ -41,6 +42,9 @@ pub fn main(name: &str) -> ExitCode {
     }
     if let Some(args) = args.split_first().and_then(|(first, args)| (first == engine::NAME).then_some(args)) {
         return done(engine::command(args));
+    }
+    if let Some(code) = install::command(&args) {
+        return code;
     }
     let flags = match containerd_shim::parse(&args) {
         Ok(flags) => flags,

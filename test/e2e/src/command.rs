@@ -317,6 +317,13 @@ impl Finished {
         self
     }
 
+    /// Panics unless standard output has `part` in it.
+    #[track_caller]
+    pub fn says_on_stdout(self, part: &str) -> Self {
+        assert!(self.stdout.contains(part), "expected {part:?} on stdout\n{self}");
+        self
+    }
+
     /// Panics unless one line of standard error has every one of `parts`: a cause that people can act on.
     #[track_caller]
     pub fn says_in_one_line(self, parts: &[&str]) -> Self {

@@ -8,5 +8,6 @@ mod cri;
 mod docker;
 mod engine;
 mod errors;
+mod install;
 mod parity;
 mod security;

@@ -1,0 +1,73 @@
+//! The runtime handler, as containerd's configuration has it.
+
+use super::configuration::HANDLER;
+
+/// What a pod may say by annotations. Patterns of Go's `path.Match`.
+const ANNOTATIONS: &str = r#"["io.wasmedge.*", "module.wasm.image/*"]"#;
+
+/// What is written at the top of files that are made by `install`.
+pub const MADE: &str =
+    "# Made by `containerd-shim-wasmedge-v1 install`; `containerd-shim-wasmedge-v1 uninstall` takes it away.";
+
+/// The handler of this runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handler {
+    /// The runtime's type: a name, by which containerd finds the program in its PATH, or the program's path.
+    pub runtime_type: String,
+    /// Whether systemd makes the cgroups; `None` where the distribution decides it.
+    pub systemd_cgroup: Option<bool>,
+}
+
+impl Handler {
+    /// Its tables, for a configuration of this version (0 stands for none).
+    pub fn section(&self, version: i64) -> String {
+        let table = format!("plugins.{}.containerd.runtimes.{HANDLER}", plugin(version));
+        let options = self
+            .systemd_cgroup
+            .map_or_else(String::new, |systemd| format!("\n  [{table}.options]\n    SystemdCgroup = {systemd}\n"));
+        format!("[{table}]\n  runtime_type = \"{}\"\n  pod_annotations = {ANNOTATIONS}\n{options}", self.runtime_type)
+    }
+
+    /// A file of its own.
+    pub fn file(&self, version: i64) -> String {
+        format!("{MADE}\n{}\n{}", version_line(version), self.section(version))
+    }
+
+    /// Its table in one line.
+    pub fn inline(&self) -> String {
+        let options = self
+            .systemd_cgroup
+            .map_or_else(String::new, |systemd| format!(", options = {{ SystemdCgroup = {systemd} }}"));
+        format!("{{ runtime_type = \"{}\", pod_annotations = {ANNOTATIONS}{options} }}", self.runtime_type)
+    }
+}
+
+/// The table of containerd's default runtime.
+pub fn runc(version: i64) -> String {
+    let plugin = plugin(version);
+    format!("[plugins.{plugin}.containerd.runtimes.runc]\n  runtime_type = \"io.containerd.runc.v2\"\n\n")
+}
+
+/// Whether a text holds what [`Handler::inline`] writes.
+pub fn is_inline(text: &str) -> bool {
+    text.contains("{ runtime_type = \"") && text.contains(&format!("pod_annotations = {ANNOTATIONS}"))
+}
+
+/// The line with a configuration's version, where it has one.
+pub fn version_line(version: i64) -> String {
+    if version > 0 { format!("version = {version}\n") } else { String::new() }
+}
+
+/// The plugin with the runtimes, as a key.
+fn plugin(version: i64) -> &'static str {
+    match version {
+        0 | 1 => "cri",
+        2 => "\"io.containerd.grpc.v1.cri\"",
+        _ => "'io.containerd.cri.v1.runtime'",
+    }
+}
+
+/// The path of the table with the runtimes.
+pub fn runtimes(version: i64) -> [&'static str; 4] {
+    ["plugins", plugin(version).trim_matches(['"', '\'']), "containerd", "runtimes"]
+}
