@@ -151,3 +151,20 @@ files() {
     (cd "$r" && find . -xdev \( -path ./var/lib/containerd -o -path ./tmp -o -path ./images -o -path './var/lib/dpkg' -o -path ./var/log \) -prune -o -printf '%p %M %U %G %l ' \
         \( -type f -exec sha256sum {} \; -o -printf '\n' \) | sort)
 }
+
+# With a configuration of its own, as that of the running containerd has no CRI.
+configured() {
+    local config=/etc/containerd/cri.toml before
+    local words=(--runtime containerd --config "$config")
+    printf '# The CRI is on.\nversion = 2\n' >"$r$config"
+    before=$(sha256sum <"$r$config")
+    inside "$bin/$shim" install "${words[@]}" --prefix "$bin" || return 1
+    inside containerd --config "$config" config dump | grep -q 'runtimes.wasmedge' || return 1
+    inside "$bin/$shim" install "${words[@]}" --prefix "$bin" | grep -qi 'nothing\|no change\|already' || echo "a second run says nothing of that"
+    inside "$bin/$shim" uninstall "${words[@]}" || return 1
+    [ "$(sha256sum <"$r$config")" = "$before" ] && [ -x "$r$bin/$shim" ] || return 1
+    ! inside containerd --config "$config" config dump | grep -q 'runtimes.wasmedge'
+    local code=$?
+    rm "$r$config"
+    return $code
+}

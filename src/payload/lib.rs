@@ -18,6 +18,7 @@ pub use error::{Error, Result};
 pub use interpreter::ROOM;
 pub use manifest::{ENGINE, Entry, LINKER, Manifest};
 pub use store::{InUse, Store};
+pub use versions::is_superseded;
 
 /// Where payloads are unpacked to unless an option says otherwise.
 pub const DIRECTORY: &str = "/var/lib/containerd-shim-wasmedge/engine";

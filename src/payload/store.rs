@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
@@ -19,6 +19,7 @@ use crate::{
     ENGINE, Error, Manifest, Payload, Result,
     error::failed,
     place::{fault, fill, lock_of, remove},
+    versions::mark_of,
 };
 
 /// What is being made, or on its way out, has a name that begins so.
@@ -90,6 +91,7 @@ impl Store {
             }
             self.unpack(&place, &manifest, compressed)?;
         }
+        remove_file(&mark_of(&place))?;
         let held = InUse::hold(&place).and_then(|held| held.ok_or_else(|| io::ErrorKind::NotFound.into()));
         held.map_err(failed("lock", &lock_of(&place)))
     }
@@ -134,6 +136,7 @@ impl Store {
     /// The lock that whoever changes something holds meanwhile.
     pub(crate) fn lock(&self) -> Result<Flock<File>> {
         ensure_private_dir(&self.directory).map_err(failed("use", &self.directory))?;
+        check_parents(&self.directory)?;
         let path = lock_of(&self.directory);
         let mut options = OpenOptions::new();
         let mut file = options.create(true).append(true).mode(0o600).open(&path).map_err(failed("open", &path))?;
@@ -156,6 +159,26 @@ fn make(new: &Path, place: &Path, manifest: &Manifest, compressed: impl io::Read
     File::create_new(&lock).map(drop).map_err(failed("create", &lock))
 }
 
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whoever could write to a directory above could put something else in its place. `/tmp` and its like let nobody do that.
+fn check_parents(directory: &Path) -> Result<()> {
+    for parent in directory.ancestors().skip(1) {
+        let meta = fs::metadata(parent).map_err(failed("use", parent))?;
+        let (mode, owner) = (meta.mode(), meta.uid());
+        let ours = owner == 0 || owner == nix::unistd::geteuid().as_raw();
+        if !ours || (mode & 0o022 != 0 && mode & 0o1000 == 0) {
+            return Err(failed("use", parent)(io::Error::other("others than its owner and root can write to it")));
+        }
+    }
+    Ok(())
+}
+
 fn is_full(cause: &io::Error) -> bool {
     matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -164,14 +187,14 @@ fn is_full(cause: &io::Error) -> bool {
 mod tests {
     use std::{
         io::Write,
-        os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink},
+        os::unix::fs::{FileExt, PermissionsExt, symlink},
     };
 
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::{Entry, LINKER, ROOM};
+    use crate::{Entry, LINKER, ROOM, is_superseded};
 
     /// A packed file: an engine with room for a path, a linker, a library; and what its payload is.
     fn packed(library: &[u8]) -> (File, Payload) {
@@ -302,24 +325,40 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_removed_or_loses_its_engine_while_it_is_in_use() {
+    fn another_version_is_removed_or_marked_while_it_is_in_use() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path());
         fs::write(directory.path().join("something else"), "").unwrap();
         let ((old_file, old), (new_file, new)) = (packed(b"old"), packed(b"new"));
         let used = store.ensure_from(&old, again(&old_file)).unwrap();
         drop(store.ensure_from(&new, new_file).unwrap());
+        assert!(!is_superseded(&store.engine(&old)));
         store.remove_others(&new).unwrap();
-        assert!(store.place(&old).join(LINKER).exists() && !store.engine(&old).exists());
-        // Its own shims may need it once more.
+        assert!(store.engine(&old).exists() && is_superseded(&store.engine(&old)));
+        // It is installed beside the new one, or again, and starts another host.
+        let inode = fs::metadata(store.engine(&old)).unwrap().ino();
         drop(store.ensure_from(&old, old_file).unwrap());
-        assert!(store.engine(&old).exists());
+        assert!(!is_superseded(&store.engine(&old)));
+        assert_eq!(fs::metadata(store.engine(&old)).unwrap().ino(), inode);
         drop(used);
         store.remove_others(&new).unwrap();
-        let expected = [".lock".to_owned(), new.name(), "something else".to_owned()];
-        let mut expected = expected.to_vec();
+        let mut expected = [".lock".to_owned(), new.name(), "something else".to_owned()];
         expected.sort();
         assert_eq!(names(directory.path()), expected);
+    }
+
+    #[test]
+    fn a_directory_that_others_could_replace_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = directory.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, PermissionsExt::from_mode(0o777)).unwrap();
+        let (file, payload) = packed(b"library");
+        let store = Store::new(open.join("engine"));
+        let error = store.ensure_from(&payload, again(&file)).unwrap_err().to_string();
+        assert!(error.contains("open: others than its owner"), "{error}");
+        fs::set_permissions(&open, PermissionsExt::from_mode(0o1777)).unwrap();
+        drop(store.ensure_from(&payload, file).unwrap());
     }
 
     #[test]

@@ -1,19 +1,23 @@
 //! Payloads of other versions.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::{
-    ENGINE, Payload, Result, Store,
+    Payload, Result, Store,
     error::failed,
     place::{lock_of, remove},
     store::UNFINISHED,
 };
 
 impl Store {
-    /// Removes every payload but this one. One that a host uses loses its engine: by that the host knows that it is to end when it
-    /// has nothing to do, and another call removes the rest. The version before may need it once more, and unpacks it then.
+    /// Removes every payload but this one. One that a host uses is marked: by that the host knows that it is to end when it has
+    /// nothing to do, and another call removes it. Where two versions are installed side by side each takes its mark away when it
+    /// starts a host.
     ///
     /// # Errors
     /// A directory cannot be read or removed.
@@ -31,10 +35,7 @@ impl Store {
 
     fn retire(&self, place: &Path) -> io::Result<()> {
         if is_in_use(place)? {
-            return match fs::remove_file(place.join(ENGINE)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            };
+            return fs::write(mark_of(place), "");
         }
         // A directory that is there is complete, also for those who are killed while they remove it.
         let old = self.directory().join(format!("{UNFINISHED}old"));
@@ -42,6 +43,16 @@ impl Store {
         fs::rename(place, &old)?;
         remove(&old)
     }
+}
+
+/// Whether another version has been installed since a host of this engine began.
+pub fn is_superseded(engine: &Path) -> bool {
+    engine.parent().is_some_and(|place| mark_of(place).exists())
+}
+
+/// The file that says so.
+pub(crate) fn mark_of(place: &Path) -> PathBuf {
+    place.join(".superseded")
 }
 
 /// Whether somebody holds it.

@@ -13,6 +13,7 @@ use nix::sys::{
     signal::{SigSet, Signal},
     signalfd::{SfdFlags, SignalFd},
 };
+use wasmedge_shim_payload::is_superseded;
 use wasmedge_shim_protocol::{ContainerKey, FromHost, Location};
 
 use super::{
@@ -99,7 +100,8 @@ impl Host {
 
     /// Idle, and not what is installed any more: the next shim starts a host of the new version.
     pub(super) fn is_outlived(&self) -> bool {
-        self.is_idle() && Location::identity(&self.engine.0).ok() != self.engine.1
+        let (engine, identity) = &self.engine;
+        self.is_idle() && (Location::identity(engine).ok() != *identity || is_superseded(engine))
     }
 
     /// A number for the next thing to watch.
