@@ -3,7 +3,7 @@
 
 pub use crate::{
     aot::fuzz::cache_entries,
-    containerd::fuzz::manifests,
+    containerd::fuzz::{cri_records, manifests},
     guest::fuzz::{entrypoint, preopens, reports},
     sandbox::fuzz::{artifact, proc_files, records, resources, rootfs_mounts, settings, spec},
     wasm::fuzz::{native_libraries, sections},
@@ -14,9 +14,10 @@ pub use crate::{
 pub type Target = fn(&[u8]);
 
 /// The functions by the names of their targets.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("artifact", artifact),
     ("cache_entries", cache_entries),
+    ("cri_records", cri_records),
     ("entrypoint", entrypoint),
     ("manifests", manifests),
     ("native_libraries", native_libraries),

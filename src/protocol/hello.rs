@@ -9,7 +9,8 @@ use crate::{Error, FromHost, Result};
 /// Newest version of the messages that this program speaks.
 ///
 /// Neighbours talk to each other as long as messages are only added: variants at the end of an enumeration, sent to peers
-/// of the version that brought them. What changes a message that exists raises [`OLDEST_PROTOCOL_VERSION`], too.
+/// of the version that brought them, and [`FurtherOptions`](crate::FurtherOptions), which are read and sent by those who
+/// know them. What else changes a message that exists raises [`OLDEST_PROTOCOL_VERSION`], too.
 pub const PROTOCOL_VERSION: u32 = 7;
 
 /// Oldest version of the messages that this program speaks.

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Aot, Engine, Failure, Hello, Plugins};
+use crate::{Aot, Engine, Failure, FurtherOptions, Hello, Plugins, further::absent_is_default};
 
 /// What the shim sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +102,9 @@ pub struct Create {
     /// The socket of containerd's API, for what is in the image and not in its root filesystem; empty where it is not
     /// known.
     pub containerd: PathBuf,
+    /// Options that shims of before do not send.
+    #[serde(deserialize_with = "absent_is_default")]
+    pub further: FurtherOptions,
 }
 
 /// Everything but the program itself that is needed to run another program in a container.

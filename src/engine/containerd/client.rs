@@ -10,9 +10,9 @@ use std::{
 use anyhow::{Context, Result, anyhow, ensure};
 use containerd_client::{
     services::v1::{
-        GetContainerRequest, GetImageRequest, InfoRequest, ListNamespacesRequest, PluginsRequest, ReadContentRequest,
-        containers_client::ContainersClient, content_client::ContentClient, images_client::ImagesClient,
-        introspection_client::IntrospectionClient, namespaces_client::NamespacesClient,
+        Container, GetContainerRequest, GetImageRequest, InfoRequest, ListNamespacesRequest, PluginsRequest,
+        ReadContentRequest, containers_client::ContainersClient, content_client::ContentClient,
+        images_client::ImagesClient, introspection_client::IntrospectionClient, namespaces_client::NamespacesClient,
     },
     tonic::{
         Code, Request, Response, Status,
@@ -101,12 +101,25 @@ impl Client {
         what: &str,
         call: impl Future<Output = std::result::Result<Response<A>, Status>>,
     ) -> Result<Option<A>> {
-        match self.runtime.block_on(async { timeout(DEADLINE, call).await }) {
-            Ok(Ok(answer)) => Ok(Some(answer.into_inner())),
-            Ok(Err(status)) if status.code() == Code::NotFound => Ok(None),
-            Ok(Err(status)) => Err(anyhow!("{what}: containerd says: {}", status.message())),
-            Err(_) => Err(anyhow!("{what}: containerd does not answer for {DEADLINE:?}")),
-        }
+        let answer = self.in_time(what, call)?;
+        found(what, answer)
+    }
+
+    fn in_time<T>(&self, what: &str, work: impl Future<Output = T>) -> Result<T> {
+        let in_time = self.runtime.block_on(async { timeout(DEADLINE, work).await });
+        in_time.map_err(|_| anyhow!("{what}: containerd does not answer for {DEADLINE:?}"))
+    }
+
+    /// The records of two containers, asked for at once; `None` where there is none.
+    pub(super) fn two_containers(&self, one: &str, other: &str) -> Result<(Option<Container>, Option<Container>)> {
+        let what = "looking up the container and its pod";
+        let get = async |id: &str| {
+            let request = self.request(GetContainerRequest { id: id.to_owned() });
+            ContainersClient::new(self.channel.clone()).get(request).await
+        };
+        let (one, other) = self.in_time(what, async { tokio::join!(get(one), get(other)) })?;
+        let [one, other] = [found(what, one)?, found(what, other)?];
+        Ok((one.and_then(|answer| answer.container), other.and_then(|answer| answer.container)))
     }
 
     /// The name of the image that a container was made from; `None` where there is none.
@@ -187,6 +200,15 @@ impl Client {
         let answer = introspection.plugins(self.request(PluginsRequest { filters }));
         let plugins = self.answer("looking up the content store", answer)?.map(|answer| answer.plugins);
         Ok(plugins.into_iter().flatten().find_map(|plugin| plugin.exports.get("root").map(PathBuf::from)))
+    }
+}
+
+/// An answer; `None` where containerd knows no such thing.
+fn found<A>(what: &str, answer: std::result::Result<Response<A>, Status>) -> Result<Option<A>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer.into_inner())),
+        Err(status) if status.code() == Code::NotFound => Ok(None),
+        Err(status) => Err(anyhow!("{what}: containerd says: {}", status.message())),
     }
 }
 

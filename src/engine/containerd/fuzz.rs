@@ -1,10 +1,10 @@
-//! For fuzzing: documents of images.
+//! For fuzzing: documents of images, records of containers.
 
 use std::path::Component;
 
 use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
 
-use super::{client, image, snapshot};
+use super::{client, cri, image, snapshot};
 
 /// Whatever a manifest, an index or a configuration says: a layer's file is named by its digest alone, and its title is a
 /// path below the root directory.
@@ -30,5 +30,16 @@ pub fn manifests(data: &[u8]) {
         let layers = config.rootfs().diff_ids();
         let name = snapshot::chain_id(layers);
         assert!(layers.len() < 2 || name.len() == "sha256:".len() + 64, "{name}");
+    }
+}
+
+/// The records of a container and of its pod's sandbox, with an empty line between them: whatever is in them, what is told are
+/// names with the prefix.
+pub fn cri_records(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (container, pod) = text.split_once("\n\n").unwrap_or((&text, ""));
+    if let Ok(said) = cri::read_values(container.as_bytes(), pod.as_bytes(), "io.wasmedge.") {
+        let names = said.container.keys().chain(said.pod.keys()).chain(said.image.keys());
+        assert!(names.into_iter().all(|name| name.starts_with("io.wasmedge.")), "{said:?}");
     }
 }

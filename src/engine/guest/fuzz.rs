@@ -9,9 +9,9 @@ use std::{
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use oci_spec::runtime::ProcessBuilder;
-use wasmedge_shim_protocol::Outcome;
+use wasmedge_shim_protocol::{Outcome, Preopen};
 
-use super::{Entrypoint, Preopen, missing, preopens, report, resolve};
+use super::{Entrypoint, missing, preopens, report, resolve};
 use crate::{journal, wasm::Reach};
 
 /// A file of a container that has as many kinds of files as there are rules for them, told by the names' last byte.

@@ -42,7 +42,6 @@ pub use missing::missing;
 pub use native::EXEC_FAILED;
 pub use out_of_memory::NAME as OUT_OF_MEMORY;
 pub use pages::release_program_pages;
-pub use preopens::Preopen;
 pub use profile::{Profile as SeccompProfile, take as take_seccomp_profile};
 pub use ready::{Native, Sandbox, exit_now};
 pub use report::Finished;

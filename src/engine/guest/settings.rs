@@ -1,9 +1,9 @@
 //! What the programs of one container have of WasmEdge's abilities, once its options and annotations are read.
 
 use serde::{Deserialize, Serialize};
-use wasmedge_shim_protocol::{Plugins, Proposals, Signals};
+use wasmedge_shim_protocol::{Plugins, Preopen, Proposals, Signals};
 
-use super::{CoreDumps, Preopen};
+use super::CoreDumps;
 use crate::wasm::{Features, Limits};
 
 /// Every module that is run in the container has these, each counted from its own start.

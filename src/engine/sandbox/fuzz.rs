@@ -6,10 +6,11 @@ use std::{
 };
 
 use oci_spec::runtime::{LinuxCapabilities, Spec};
-use wasmedge_shim_protocol::{Aot, Engine, RootfsMount, SandboxOptions};
+use wasmedge_shim_protocol::{Aot, Engine, FurtherOptions, Preopen, RootfsMount, SandboxOptions};
 
 pub use super::cgroup::fuzz::resources;
 use super::{
+    annotations::{Asked, Author, CORE_DUMP, KNOWN},
     artifact::{Artifact, Module},
     cgroup, check, home,
     lookup::Missing,
@@ -18,10 +19,10 @@ use super::{
     record::{self, Record},
     settings, translate,
 };
-use crate::{aot, guest::Preopen};
+use crate::aot;
 
-/// The options of a runtime, a line `NAME VALUE` each, an empty line, annotations, a line `NAME=VALUE` each: nobody has
-/// more than the options allow.
+/// The options of a runtime, a line `NAME VALUE` each, an empty line, annotations, a line `NAME=VALUE` each, an empty line,
+/// labels of the image in the same way: nobody has more than the options allow, and an image alone nothing more.
 pub fn settings(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut lines = text.lines();
@@ -30,9 +31,12 @@ pub fn settings(data: &[u8]) {
         let (name, value) = line.split_once(' ').unwrap_or((line, ""));
         set(&mut options, name, value);
     }
-    let annotations = lines.filter_map(|line| line.split_once('='));
-    let annotations = annotations.map(|(name, value)| (format!("io.wasmedge.{name}"), value.to_owned())).collect();
-    decide(&options, Some(&annotations));
+    let ours = |line: &str| line.split_once('=').map(|(name, value)| (format!("io.wasmedge.{name}"), value.to_owned()));
+    let annotations: HashMap<_, _> = lines.by_ref().take_while(|line| !line.is_empty()).filter_map(ours).collect();
+    let mut asked = Asked::by_spec(Some(&annotations));
+    if asked.add_labels(lines.filter_map(ours).collect()).is_ok() {
+        decide(&options, &asked);
+    }
 }
 
 fn set(options: &mut SandboxOptions, name: &str, value: &str) {
@@ -56,15 +60,15 @@ fn set(options: &mut SandboxOptions, name: &str, value: &str) {
     }
 }
 
-/// What a container with these annotations has is no more than it may have.
-fn decide(options: &SandboxOptions, annotations: Option<&HashMap<String, String>>) {
-    if let Ok(aot) = native_code::wanted(&options.aot, annotations) {
+/// What a container that asks for this has is no more than it may have.
+fn decide(options: &SandboxOptions, asked: &Asked) {
+    if let Ok(aot) = native_code::wanted(&options.aot, asked) {
         let Aot { policy, level, most_policy, most_level, .. } = options.aot;
         assert!(aot.policy <= policy.max(most_policy), "{aot:?}");
         assert!(aot.level.work() <= level.work().max(most_level.work()), "{aot:?}");
         assert_eq!(Aot { policy, level, ..aot }, options.aot);
     }
-    let Ok(wanted) = settings::wanted(options, annotations) else { return };
+    let Ok(wanted) = settings::wanted(options, &FurtherOptions::default(), asked) else { return };
     let Engine { gas_limit, time_limit_millis, memory_pages, proposals, optional_proposals, .. } = options.engine;
     within(wanted.gas_limit, gas_limit);
     within(wanted.time_limit_millis, time_limit_millis);
@@ -74,11 +78,17 @@ fn decide(options: &SandboxOptions, annotations: Option<&HashMap<String, String>
     assert!(wanted.plugins.names.iter().all(|name| options.plugins.names.contains(name)), "{:?}", wanted.plugins);
     assert_eq!((&wanted.plugins.directory, &wanted.plugins.env), (&options.plugins.directory, &options.plugins.env));
     if let Some(dumps) = &wanted.core_dumps {
-        let named = annotations.is_some_and(|all| all.contains_key("io.wasmedge.core-dump"));
+        let named = asked.get(CORE_DUMP).is_some();
         assert!(
             dumps.most_mib == options.engine.core_dump_mib && (!named || dumps.directory.is_absolute()),
             "{dumps:?}"
         );
+    }
+    if KNOWN.into_iter().all(|setting| asked.get(setting).is_none_or(|ask| ask.author == Author::Image)) {
+        assert_eq!(native_code::wanted(&options.aot, asked).ok(), Some(options.aot.clone()));
+        assert_eq!(wanted.proposals.beyond(proposals).next(), None);
+        let dumps = wanted.core_dumps.as_ref().map(|dumps| &dumps.directory);
+        assert_eq!((&wanted.plugins, dumps), (&options.plugins, options.engine.core_dump.as_ref()));
     }
     for preopen in wanted.preopens.iter().flatten() {
         assert!(!matches!(preopen, Preopen::Directory { path, .. } if !path.starts_with('/')), "{preopen:?}");
@@ -97,7 +107,7 @@ fn within(value: Option<u64>, limit: Option<u64>) {
 /// A spec in JSON: made fit for a module it shows nothing of the node's, and libcontainer reads what was written.
 pub fn spec(data: &[u8]) {
     let Ok(mut spec) = serde_json::from_slice::<Spec>(data) else { return };
-    decide(&SandboxOptions::default(), spec.annotations().as_ref());
+    decide(&SandboxOptions::default(), &Asked::by_spec(spec.annotations().as_ref()));
     check::clean_cgroup_path(&mut spec, false);
     let cgroup = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone()).unwrap_or_default();
     assert!(!cgroup.components().any(|part| part == Component::ParentDir), "{cgroup:?}");

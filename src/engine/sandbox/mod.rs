@@ -2,7 +2,9 @@
 //! throw-away workers, since libcontainer changes the process that calls it.
 
 mod after;
+mod annotations;
 mod artifact;
+mod asking;
 mod by_hand;
 mod by_libcontainer;
 mod cgroup;

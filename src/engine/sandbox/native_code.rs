@@ -1,4 +1,4 @@
-//! Native code for a container's modules, as its annotations and the runtime's options want it.
+//! Native code for a container's modules, as the runtime's options and what is asked for it want it.
 //!
 //! The cache is not in the container, so its processes are given a descriptor of the one file. It leads through a mount of
 //! its own that cannot be written to: whoever gets hold of the descriptor, and is root, still changes nothing in the cache.
@@ -8,7 +8,11 @@ use std::{collections::HashMap, fs::File, io, os::fd::AsRawFd, path::Path, str::
 use anyhow::{Context, Result, anyhow, ensure};
 use wasmedge_shim_protocol::{Aot, AotPolicy, ContainerKey, Location, Optimization};
 
-use super::{mounts::detached::DetachedMount, state::State};
+use super::{
+    annotations::{Ask, Asked, LEVEL, POLICY},
+    mounts::detached::DetachedMount,
+    state::State,
+};
 use crate::{
     aot::{self, InUse, Key, Layers, Module, Store, Tenant},
     files,
@@ -17,49 +21,42 @@ use crate::{
 };
 
 /// containerd's namespace of Kubernetes.
-const KUBERNETES: &str = "k8s.io";
+pub const KUBERNETES: &str = "k8s.io";
 
 /// Annotation of containerd's CRI plugin, which sets it itself: the pod's namespace.
 const POD_NAMESPACE: &str = "io.kubernetes.cri.sandbox-namespace";
 
-/// Annotation with a policy for one container.
-pub const POLICY: &str = "io.wasmedge.aot";
-
-/// Annotation with a level of optimization for one container.
-pub const LEVEL: &str = "io.wasmedge.aot.level";
-
-/// What is wanted for a container with these annotations.
+/// What is wanted for a container that asks for this.
 ///
 /// # Errors
-/// An annotation that is not understood, or asks for more than the options let containers have.
-pub fn wanted(options: &Aot, annotations: Option<&HashMap<String, String>>) -> Result<Aot> {
+/// What is asked for is not understood, or more than the options let containers have.
+pub fn wanted(options: &Aot, asked: &Asked) -> Result<Aot> {
     let mut aot = options.clone();
-    let Some(annotations) = annotations else { return Ok(aot) };
-    if let Some(policy) = annotated::<AotPolicy>(annotations, POLICY, AotPolicy::NAMES)? {
+    if let Some((ask, policy)) = parsed::<AotPolicy>(asked.get(POLICY), AotPolicy::NAMES)? {
         // What is set for all may be more than a container may ask for; it may still ask for that.
         let most = options.most_policy.max(options.policy);
         ensure!(
             policy <= most,
-            "annotation {POLICY}: \"{policy}\" is more than the runtime's option aot.most_policy allows, \"{most}\""
+            "{ask}: \"{policy}\" is more than the runtime's option aot.most_policy allows, \"{most}\""
         );
         aot.policy = policy;
     }
-    if let Some(level) = annotated::<Optimization>(annotations, LEVEL, Optimization::NAMES)? {
+    if let Some((ask, level)) = parsed::<Optimization>(asked.get(LEVEL), Optimization::NAMES)? {
         let most = if options.level.work() > options.most_level.work() { options.level } else { options.most_level };
         ensure!(
             level.work() <= most.work(),
-            "annotation {LEVEL}: \"{level}\" is more than the runtime's option aot.most_level allows, \"{most}\""
+            "{ask}: \"{level}\" is more than the runtime's option aot.most_level allows, \"{most}\""
         );
         aot.level = level;
     }
     Ok(aot)
 }
 
-fn annotated<T: FromStr>(annotations: &HashMap<String, String>, name: &str, expected: &str) -> Result<Option<T>> {
-    let Some(value) = annotations.get(name) else { return Ok(None) };
-    match value.parse() {
-        Ok(parsed) => Ok(Some(parsed)),
-        Err(_) => Err(anyhow!("annotation {name}: {expected} is expected, not \"{value}\"")),
+fn parsed<'a, T: FromStr>(ask: Option<Ask<'a>>, expected: &str) -> Result<Option<(Ask<'a>, T)>> {
+    let Some(ask) = ask else { return Ok(None) };
+    match ask.text.parse() {
+        Ok(parsed) => Ok(Some((ask, parsed))),
+        Err(_) => Err(anyhow!("{ask}: {expected} is expected, not \"{}\"", ask.text)),
     }
 }
 
@@ -178,20 +175,23 @@ fn missing(cause: &str) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::annotations::{Author, Setting},
+        *,
+    };
 
-    fn annotated_with(name: &str, value: &str) -> HashMap<String, String> {
-        HashMap::from([(name.to_owned(), value.to_owned())])
+    fn asked(setting: Setting, text: &str) -> Asked {
+        Asked::one(Author::Pod, setting, text).unwrap()
     }
 
     #[test]
     fn an_annotation_chooses_where_no_option_was_set() {
-        let policy = |annotations: Option<&_>| wanted(&Aot::default(), annotations).map(|aot| aot.policy);
-        assert_eq!(policy(None).unwrap(), AotPolicy::Tiered);
-        assert_eq!(policy(Some(&annotated_with(POLICY, "off"))).unwrap(), AotPolicy::Off);
-        assert_eq!(policy(Some(&annotated_with(POLICY, "require"))).unwrap(), AotPolicy::Require);
+        let policy = |asked: &Asked| wanted(&Aot::default(), asked).map(|aot| aot.policy);
+        assert_eq!(policy(&Asked::default()).unwrap(), AotPolicy::Tiered);
+        assert_eq!(policy(&asked(POLICY, "off")).unwrap(), AotPolicy::Off);
+        assert_eq!(policy(&asked(POLICY, "require")).unwrap(), AotPolicy::Require);
         assert_eq!(
-            policy(Some(&annotated_with(POLICY, "on"))).unwrap_err().to_string(),
+            policy(&asked(POLICY, "on")).unwrap_err().to_string(),
             "annotation io.wasmedge.aot: off, tiered, wait or require is expected, not \"on\""
         );
     }
@@ -201,20 +201,24 @@ mod tests {
         let off = Aot { policy: AotPolicy::Off, ..Aot::default() }.with_most(Some(AotPolicy::Off), None, None);
         for policy in ["tiered", "wait", "require"] {
             assert_eq!(
-                wanted(&off, Some(&annotated_with(POLICY, policy))).unwrap_err().to_string(),
+                wanted(&off, &asked(POLICY, policy)).unwrap_err().to_string(),
                 format!(
                     "annotation io.wasmedge.aot: \"{policy}\" is more than the runtime's option aot.most_policy allows, \"off\""
                 )
             );
         }
-        assert_eq!(wanted(&off, Some(&annotated_with(POLICY, "off"))).unwrap().policy, AotPolicy::Off);
+        assert_eq!(wanted(&off, &asked(POLICY, "off")).unwrap().policy, AotPolicy::Off);
         let some = Aot { most_policy: AotPolicy::Wait, ..off };
-        assert_eq!(wanted(&some, Some(&annotated_with(POLICY, "wait"))).unwrap().policy, AotPolicy::Wait);
-        assert!(wanted(&some, Some(&annotated_with(POLICY, "require"))).is_err());
-        assert_eq!(wanted(&some, None).unwrap().policy, AotPolicy::Off, "what they may is not what they do");
+        assert_eq!(wanted(&some, &asked(POLICY, "wait")).unwrap().policy, AotPolicy::Wait);
+        assert!(wanted(&some, &asked(POLICY, "require")).is_err());
+        assert_eq!(
+            wanted(&some, &Asked::default()).unwrap().policy,
+            AotPolicy::Off,
+            "what they may is not what they do"
+        );
         let required = Aot { policy: AotPolicy::Require, most_policy: AotPolicy::Off, ..some };
-        assert!(wanted(&required, Some(&annotated_with(POLICY, "require"))).is_ok());
-        let level = |aot: &Aot, level| wanted(aot, Some(&annotated_with(LEVEL, level)));
+        assert!(wanted(&required, &asked(POLICY, "require")).is_ok());
+        let level = |aot: &Aot, level| wanted(aot, &asked(LEVEL, level));
         assert_eq!(
             level(&Aot::default(), "O3").unwrap_err().to_string(),
             "annotation io.wasmedge.aot.level: \"O3\" is more than the runtime's option aot.most_level allows, \"O2\""
@@ -229,7 +233,7 @@ mod tests {
     fn pods_of_kubernetes_are_told_apart_by_their_namespace_and_others_cannot_pretend() {
         let tenant = |namespace: &str, pod: Option<&str>| {
             let key = ContainerKey { namespace: namespace.to_owned(), id: "c".to_owned() };
-            let annotations = pod.map(|pod| annotated_with(POD_NAMESPACE, pod));
+            let annotations = pod.map(|pod| HashMap::from([(POD_NAMESPACE.to_owned(), pod.to_owned())]));
             Asker::init(&key, annotations.as_ref(), &Limits::default()).tenant()
         };
         assert_eq!(tenant("k8s.io", Some("a")), tenant("k8s.io", Some("a")));
@@ -240,13 +244,12 @@ mod tests {
 
     #[test]
     fn the_level_is_annotated_apart_from_the_policy() {
-        let annotated = |level: &str| HashMap::from([(LEVEL.to_owned(), level.to_owned())]);
         let options = Aot { policy: AotPolicy::Wait, ..Aot::default() };
-        let aot = wanted(&options, Some(&annotated("O0"))).unwrap();
+        let aot = wanted(&options, &asked(LEVEL, "O0")).unwrap();
         assert_eq!((aot.policy, aot.level), (AotPolicy::Wait, Optimization::O0));
-        assert_eq!(wanted(&options, Some(&HashMap::new())).unwrap().level, Optimization::O2);
+        assert_eq!(wanted(&options, &Asked::default()).unwrap().level, Optimization::O2);
         assert_eq!(
-            wanted(&options, Some(&annotated("4"))).unwrap_err().to_string(),
+            wanted(&options, &asked(LEVEL, "4")).unwrap_err().to_string(),
             "annotation io.wasmedge.aot.level: O0, O1, O2, O3, Os or Oz is expected, not \"4\""
         );
     }

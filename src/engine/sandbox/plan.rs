@@ -11,7 +11,7 @@ use oci_spec::runtime::{Hook, Process, Spec};
 use serde_json::Value;
 use wasmedge_shim_protocol::{Aot, Create};
 
-use super::{check, hooks, native_code, settings, translate};
+use super::{annotations::Asked, asking, check, hooks, native_code, settings, translate};
 use crate::{guest::Settings, wasm::Limits};
 
 /// What is wanted of a container.
@@ -20,6 +20,8 @@ pub struct Plan {
     pub spec: Spec,
     /// Where its root filesystem will be, on the node.
     pub root: PathBuf,
+    /// What its spec asks for.
+    asked: Asked,
     /// How its modules get native code.
     pub aot: Aot,
     /// What its modules have of the engine's abilities.
@@ -49,18 +51,31 @@ impl Plan {
         translate::spell_out(&mut spec);
         let root = spec.root().as_ref().with_context(|| format!("{}: the spec has no root", config.display()))?;
         let root = root.path().clone();
-        let annotations = spec.annotations().as_ref();
+        let asked = Asked::by_spec(spec.annotations().as_ref());
         Ok(Self {
-            aot: native_code::wanted(&request.options.aot, annotations)?,
-            settings: settings::wanted(&request.options, annotations)?,
+            aot: native_code::wanted(&request.options.aot, &asked)?,
+            settings: settings::wanted(&request.options, &request.further, &asked)?,
             limits: translate::limits(&spec),
             // Of the spec as it came: its mappings go where its user namespace is made.
             owner: translate::user_on_the_node(&spec),
+            asked,
             late_hooks,
             start_hooks: hooks::take_start_container(&mut spec, &request.key, &request.bundle),
             root,
             spec,
         })
+    }
+
+    /// Takes what is asked for the container's modules elsewhere than in its spec. Due where there is a module.
+    ///
+    /// # Errors
+    /// containerd cannot be asked, or what is asked for is not understood or not allowed.
+    pub fn ask(&mut self, request: &Create) -> Result<()> {
+        if let Some(asked) = asking::complete(request, self.spec.annotations().as_ref(), &self.asked)? {
+            self.aot = native_code::wanted(&request.options.aot, &asked)?;
+            self.settings = settings::wanted(&request.options, &request.further, &asked)?;
+        }
+        Ok(())
     }
 }
 

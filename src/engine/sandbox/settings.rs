@@ -1,171 +1,141 @@
-//! What a container's modules have of the engine's abilities, from the runtime's options and the container's annotations.
+//! What a container's modules have of the engine's abilities, from the runtime's options and what is asked for the container.
 //!
-//! Who writes a container's annotations is trusted less than who configures the node. So an annotation may only take away:
-//! lower a limit, turn a proposal off. What it adds is what the options say that containers may have.
+//! Who asks is trusted less than who configures the node ([`super::annotations`]). So an annotation may only take away: lower a
+//! limit, turn a proposal off. What it adds is what the options say that containers may have.
 
-use std::collections::HashMap;
+use anyhow::{Result, anyhow, bail, ensure};
+use wasmedge_shim_protocol::{Engine, FurtherOptions, Plugins, Preopen, Proposals, SandboxOptions, Signals, words};
 
-use anyhow::{Result, anyhow, bail};
-use wasmedge_shim_protocol::{Engine, Plugins, Proposals, SandboxOptions, Signals, words};
+use super::annotations::{
+    Ask, Asked, Author, CORE_DUMP, GAS_LIMIT, MEMORY_PAGES, PLUGINS, PREOPENS, PROPOSALS, REUSE_PORT, SIGNALS,
+    STATISTICS, TIME_LIMIT,
+};
+use crate::guest::{CoreDumps, Settings};
 
-use super::native_code;
-use crate::guest::{CoreDumps, Preopen, Settings};
-
-/// Beginning of all our annotations.
-const PREFIX: &str = "io.wasmedge.";
-
-const GAS_LIMIT: &str = "io.wasmedge.gas-limit";
-const TIME_LIMIT: &str = "io.wasmedge.time-limit";
-const MEMORY_PAGES: &str = "io.wasmedge.memory-pages";
-const STATISTICS: &str = "io.wasmedge.statistics";
-const PROPOSALS: &str = "io.wasmedge.proposals";
-const PREOPENS: &str = "io.wasmedge.preopens";
-const SIGNALS: &str = "io.wasmedge.signals";
-const REUSE_PORT: &str = "io.wasmedge.reuse-port";
-const CORE_DUMP: &str = "io.wasmedge.core-dump";
-const PLUGINS: &str = "io.wasmedge.plugins";
-
-/// What there is.
-const KNOWN: [&str; 12] = [
-    native_code::POLICY,
-    native_code::LEVEL,
-    GAS_LIMIT,
-    TIME_LIMIT,
-    MEMORY_PAGES,
-    STATISTICS,
-    PROPOSALS,
-    PREOPENS,
-    SIGNALS,
-    REUSE_PORT,
-    CORE_DUMP,
-    PLUGINS,
-];
-
-/// What is wanted for a container with these annotations. One that is not known is warned about.
+/// What is wanted for a container that asks for this.
 ///
 /// # Errors
-/// An annotation that is not understood, or asks for more than the options allow.
-pub fn wanted(options: &SandboxOptions, annotations: Option<&HashMap<String, String>>) -> Result<Settings> {
-    let none = HashMap::new();
-    let annotations = annotations.unwrap_or(&none);
-    let unknown = |name: &&String| name.starts_with(PREFIX) && !KNOWN.contains(&name.as_str());
-    if let Some(one) = annotations.keys().filter(unknown).min() {
-        let count = annotations.keys().filter(unknown).count();
-        log::warn!("{count} annotation(s) of {PREFIX} are not known and ignored, such as {one:?}");
-    }
+/// What is asked for is not understood, or more than the options allow.
+pub fn wanted(options: &SandboxOptions, further: &FurtherOptions, asked: &Asked) -> Result<Settings> {
     let SandboxOptions { engine: options, plugins, .. } = options;
     Ok(Settings {
-        gas_limit: lowered(annotations, GAS_LIMIT, options.gas_limit)?,
-        time_limit_millis: lowered(annotations, TIME_LIMIT, options.time_limit_millis)?,
-        memory_pages: lowered(annotations, MEMORY_PAGES, options.memory_pages)?,
-        statistics: boolean(annotations, STATISTICS)?.unwrap_or(options.statistics),
-        proposals: proposals(annotations, options)?,
-        preopens: annotations.get(PREOPENS).map(|text| preopens(text)).transpose()?,
-        signals: signals(annotations)?.unwrap_or(options.signals),
-        reuse_port: boolean(annotations, REUSE_PORT)?.unwrap_or(options.reuse_port),
-        core_dumps: core_dumps(annotations, options)?,
-        plugins: chosen(annotations, plugins)?,
+        gas_limit: lowered(asked.get(GAS_LIMIT), options.gas_limit)?,
+        time_limit_millis: lowered(asked.get(TIME_LIMIT), options.time_limit_millis)?,
+        memory_pages: lowered(asked.get(MEMORY_PAGES), options.memory_pages)?,
+        statistics: boolean(asked.get(STATISTICS))?.unwrap_or(options.statistics),
+        proposals: proposals(asked.get(PROPOSALS), options)?,
+        preopens: preopens(asked.get(PREOPENS), further)?,
+        signals: signals(asked.get(SIGNALS))?.unwrap_or(options.signals),
+        reuse_port: boolean(asked.get(REUSE_PORT))?.unwrap_or(options.reuse_port),
+        core_dumps: core_dumps(asked.get(CORE_DUMP), options)?,
+        plugins: chosen(asked.get(PLUGINS), plugins)?,
     })
 }
 
 /// A limit, which may be below the runtime's.
-fn lowered(annotations: &HashMap<String, String>, name: &str, limit: Option<u64>) -> Result<Option<u64>> {
-    let Some(text) = annotations.get(name) else { return Ok(limit) };
-    match text.parse() {
+fn lowered(ask: Option<Ask<'_>>, limit: Option<u64>) -> Result<Option<u64>> {
+    let Some(ask) = ask else { return Ok(limit) };
+    match ask.text.parse() {
         Ok(value) if value > 0 && value <= limit.unwrap_or(u64::MAX) => Ok(Some(value)),
         _ => match limit {
             Some(limit) => {
-                bail!(
-                    "annotation {name}: a whole number from 1 to {limit}, the runtime's limit, is expected, not {text:?}"
-                )
+                bail!("{ask}: a whole number from 1 to {limit}, the runtime's limit, is expected, not {:?}", ask.text)
             }
-            None => bail!("annotation {name}: a whole number of at least 1 is expected, not {text:?}"),
+            None => bail!("{ask}: a whole number of at least 1 is expected, not {:?}", ask.text),
         },
     }
 }
 
-fn boolean(annotations: &HashMap<String, String>, name: &str) -> Result<Option<bool>> {
-    let Some(text) = annotations.get(name) else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| anyhow!("annotation {name}: true or false is expected, not {text:?}"))
+fn boolean(ask: Option<Ask<'_>>) -> Result<Option<bool>> {
+    let Some(ask) = ask else { return Ok(None) };
+    ask.text.parse().map(Some).map_err(|_| anyhow!("{ask}: true or false is expected, not {:?}", ask.text))
 }
 
 /// A container's programs may read what signals they like: who sends them has SIGKILL.
-fn signals(annotations: &HashMap<String, String>) -> Result<Option<Signals>> {
-    let Some(text) = annotations.get(SIGNALS) else { return Ok(None) };
-    let list = if text == "none" { "" } else { text };
+fn signals(ask: Option<Ask<'_>>) -> Result<Option<Signals>> {
+    let Some(ask) = ask else { return Ok(None) };
+    let list = if ask.text == "none" { "" } else { ask.text };
     let expected = Signals::NAMES;
-    list.parse().map(Some).map_err(|_| anyhow!("annotation {SIGNALS}: none or {expected} is expected, not {text:?}"))
+    list.parse().map(Some).map_err(|_| anyhow!("{ask}: none or {expected} is expected, not {:?}", ask.text))
 }
 
-fn proposals(annotations: &HashMap<String, String>, options: &Engine) -> Result<Proposals> {
+fn proposals(ask: Option<Ask<'_>>, options: &Engine) -> Result<Proposals> {
     let mut proposals = options.proposals;
-    let Some(text) = annotations.get(PROPOSALS) else { return Ok(proposals) };
-    for word in words(text) {
-        proposals
-            .change(word)
-            .map_err(|_| anyhow!("annotation {PROPOSALS}: {} is expected, not {word:?}", Proposals::CHANGES))?;
+    let Some(ask) = ask else { return Ok(proposals) };
+    for word in words(ask.text) {
+        proposals.change(word).map_err(|_| anyhow!("{ask}: {} is expected, not {word:?}", Proposals::CHANGES))?;
     }
     let allowed = options.proposals.union(options.optional_proposals);
-    match proposals.beyond(allowed).next() {
-        Some(one) => bail!(
-            "annotation {PROPOSALS}: {} is turned off by the runtime and not among engine.optional_proposals",
-            one.name()
-        ),
-        None => Ok(proposals),
+    if let Some(one) = proposals.beyond(allowed).next() {
+        bail!("{ask}: {} is turned off by the runtime and not among engine.optional_proposals", one.name());
     }
+    if let Some(one) = proposals.beyond(options.proposals).next() {
+        ensure!(ask.author > Author::Image, "{ask}: an image may not turn {} on, an annotation may", one.name());
+    }
+    Ok(proposals)
 }
 
 /// Directories of the container, which its user can open anyway.
-fn preopens(text: &str) -> Result<Vec<Preopen>> {
-    Preopen::list(text)
-        .map_err(|entry| anyhow!("annotation {PREOPENS}: {} is expected, not {entry:?}", Preopen::SYNTAX))
+fn preopens(ask: Option<Ask<'_>>, further: &FurtherOptions) -> Result<Option<Vec<Preopen>>> {
+    let Some(ask) = ask else { return Ok(further.preopens.clone()) };
+    let list = Preopen::list(ask.text);
+    list.map(Some).map_err(|entry| anyhow!("{ask}: {} is expected, not {entry:?}", Preopen::SYNTAX))
 }
 
 /// A directory of the container, and as much as the options allow.
-fn core_dumps(annotations: &HashMap<String, String>, options: &Engine) -> Result<Option<CoreDumps>> {
-    let directory = match annotations.get(CORE_DUMP).map(String::as_str) {
+fn core_dumps(ask: Option<Ask<'_>>, options: &Engine) -> Result<Option<CoreDumps>> {
+    let directory = match ask.map(|ask| (ask, ask.text)) {
         None => options.core_dump.clone(),
-        Some("none") => None,
-        Some(path) if path.starts_with('/') => Some(path.into()),
-        Some(other) => bail!("annotation {CORE_DUMP}: none or an absolute path is expected, not {other:?}"),
+        Some((_, "none")) => None,
+        Some((_, path)) if path.starts_with('/') => Some(path.into()),
+        Some((ask, other)) => bail!("{ask}: none or an absolute path is expected, not {other:?}"),
     };
     Ok(directory.map(|directory| CoreDumps { directory, most_mib: options.core_dump_mib }))
 }
 
 /// Plugins of those that the options have: all of them, or those that are named.
-fn chosen(annotations: &HashMap<String, String>, plugins: &Plugins) -> Result<Plugins> {
-    let Some(text) = annotations.get(PLUGINS) else { return Ok(plugins.clone()) };
-    let names: Vec<String> = if text == "none" { Vec::new() } else { words(text).map(str::to_owned).collect() };
+fn chosen(ask: Option<Ask<'_>>, plugins: &Plugins) -> Result<Plugins> {
+    let Some(ask) = ask else { return Ok(plugins.clone()) };
+    let names: Vec<String> = if ask.text == "none" { Vec::new() } else { words(ask.text).map(str::to_owned).collect() };
     match names.iter().find(|name| !plugins.names.contains(name)) {
-        Some(name) => bail!("annotation {PLUGINS}: {name:?} is not among the runtime's plugins (plugins.load)"),
+        Some(name) => bail!("{ask}: {name:?} is not among the runtime's plugins (plugins.load)"),
         None => Ok(Plugins { names, ..plugins.clone() }),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::annotations::Setting, *};
     use wasmedge_shim_protocol::{Proposal, Secret};
 
     fn with(engine: &Engine) -> SandboxOptions {
         SandboxOptions { engine: engine.clone(), ..SandboxOptions::default() }
     }
 
-    fn asked(options: &Engine, name: &str, text: &str) -> Result<Settings, String> {
-        asked_of(&with(options), name, text)
+    fn asked(options: &Engine, setting: Setting, text: &str) -> Result<Settings, String> {
+        asked_of(&with(options), Author::Pod, setting, text)
     }
 
-    fn asked_of(options: &SandboxOptions, name: &str, text: &str) -> Result<Settings, String> {
-        let annotations = HashMap::from([(name.to_owned(), text.to_owned())]);
-        wanted(options, Some(&annotations)).map_err(|error| error.to_string())
+    fn asked_by_image(options: &Engine, setting: Setting, text: &str) -> Result<Settings, String> {
+        asked_of(&with(options), Author::Image, setting, text)
+    }
+
+    fn asked_of(options: &SandboxOptions, author: Author, setting: Setting, text: &str) -> Result<Settings, String> {
+        let asked = Asked::one(author, setting, text);
+        let settings = asked.and_then(|asked| wanted(options, &FurtherOptions::default(), &asked));
+        settings.map_err(|error| error.to_string())
+    }
+
+    fn unasked(options: &SandboxOptions) -> Settings {
+        wanted(options, &FurtherOptions::default(), &Asked::default()).unwrap()
     }
 
     #[test]
     fn without_annotations_the_options_count() {
         let options = Engine { gas_limit: Some(9), statistics: true, ..Engine::default() };
-        let settings = wanted(&with(&options), None).unwrap();
+        let settings = unasked(&with(&options));
         assert_eq!((settings.gas_limit, settings.statistics), (Some(9), true));
-        assert_eq!(wanted(&with(&Engine::default()), None).unwrap(), Settings::default());
+        assert_eq!(unasked(&with(&Engine::default())), Settings::default());
     }
 
     #[test]
@@ -176,15 +146,16 @@ mod tests {
             memory_pages: Some(1000),
             ..Engine::default()
         };
-        for name in [GAS_LIMIT, TIME_LIMIT, MEMORY_PAGES] {
-            let settings = asked(&options, name, "10").unwrap();
+        for setting in [GAS_LIMIT, TIME_LIMIT, MEMORY_PAGES] {
+            let settings = asked(&options, setting, "10").unwrap();
             let limits = [settings.gas_limit, settings.time_limit_millis, settings.memory_pages];
-            assert_eq!(limits.iter().filter(|limit| **limit == Some(10)).count(), 1, "{name}");
+            assert_eq!(limits.iter().filter(|limit| **limit == Some(10)).count(), 1, "{setting:?}");
             for text in ["1001", "0", "-1", "", "much"] {
                 assert_eq!(
-                    asked(&options, name, text).unwrap_err(),
+                    asked(&options, setting, text).unwrap_err(),
                     format!(
-                        "annotation {name}: a whole number from 1 to 1000, the runtime's limit, is expected, not {text:?}"
+                        "annotation {}: a whole number from 1 to 1000, the runtime's limit, is expected, not {text:?}",
+                        setting.name
                     )
                 );
             }
@@ -208,7 +179,7 @@ mod tests {
         assert_eq!(numbers("INT, SIGHUP").unwrap(), [libc::SIGHUP, libc::SIGINT]);
         assert!(numbers("none").unwrap().is_empty());
         assert!(numbers("SIGKILL").unwrap_err().contains("io.wasmedge.signals: none or a list of signals"));
-        let settings = wanted(&with(&options), None).unwrap();
+        let settings = unasked(&with(&options));
         assert_eq!((settings.signals, settings.reuse_port), (options.signals, true));
         assert!(!asked(&options, REUSE_PORT, "false").unwrap().reuse_port);
         assert!(asked(&options, REUSE_PORT, "1").unwrap_err().contains("true or false is expected"));
@@ -235,7 +206,7 @@ mod tests {
         let directory = |text| asked(&options, CORE_DUMP, text).map(|settings| settings.core_dumps);
         assert_eq!(directory("/b").unwrap(), Some(CoreDumps { directory: "/b".into(), most_mib: 3 }));
         assert_eq!(directory("none").unwrap(), None);
-        assert_eq!(wanted(&with(&options), None).unwrap().core_dumps.unwrap().directory.to_str(), Some("/a"));
+        assert_eq!(unasked(&with(&options)).core_dumps.unwrap().directory.to_str(), Some("/a"));
         assert!(directory("b").unwrap_err().contains("none or an absolute path"));
     }
 
@@ -247,8 +218,8 @@ mod tests {
             env: vec![("X".into(), Secret::new("1".into()))],
         };
         let options = SandboxOptions { plugins: plugins.clone(), ..SandboxOptions::default() };
-        assert_eq!(wanted(&options, None).unwrap().plugins, plugins);
-        let names = |text| asked_of(&options, PLUGINS, text).map(|settings| settings.plugins.names);
+        assert_eq!(unasked(&options).plugins, plugins);
+        let names = |text| asked_of(&options, Author::Pod, PLUGINS, text).map(|settings| settings.plugins.names);
         assert_eq!(names("b").unwrap(), ["b"]);
         assert!(names("none").unwrap().is_empty() && names("").unwrap().is_empty());
         for other in ["c", "/p/a", "../p/a", "a.so", "b,c"] {
@@ -257,7 +228,39 @@ mod tests {
     }
 
     #[test]
-    fn an_annotation_of_a_later_version_is_tolerated() {
-        assert_eq!(asked(&Engine::default(), "io.wasmedge.later", "x").unwrap(), Settings::default());
+    fn an_image_asks_within_the_options_and_is_named() {
+        let options = Engine { gas_limit: Some(1000), signals: "INT".parse().unwrap(), ..Engine::default() };
+        assert_eq!(asked_by_image(&options, GAS_LIMIT, "10").unwrap().gas_limit, Some(10));
+        assert_eq!(
+            asked_by_image(&options, GAS_LIMIT, "1001").unwrap_err(),
+            "the image's label io.wasmedge.gas-limit: a whole number from 1 to 1000, the runtime's limit, is expected, not \
+             \"1001\""
+        );
+        let signals = asked_by_image(&options, SIGNALS, "TERM").unwrap().signals;
+        assert_eq!(signals.numbers().collect::<Vec<_>>(), [libc::SIGTERM]);
+        assert!(asked_by_image(&options, REUSE_PORT, "true").unwrap().reuse_port);
+    }
+
+    #[test]
+    fn an_image_turns_no_proposal_on() {
+        let options = Engine { optional_proposals: Proposals::NONE.with(Proposal::Threads), ..Engine::default() };
+        assert!(asked(&options, PROPOSALS, "+threads").unwrap().proposals.has(Proposal::Threads));
+        assert_eq!(
+            asked_by_image(&options, PROPOSALS, "+threads").unwrap_err(),
+            "the image's label io.wasmedge.proposals: an image may not turn threads on, an annotation may"
+        );
+        assert!(asked_by_image(&options, PROPOSALS, "+memory64").unwrap_err().contains("engine.optional_proposals"));
+        let proposals = asked_by_image(&options, PROPOSALS, "-simd,+tail-call").unwrap().proposals;
+        assert!(!proposals.has(Proposal::Simd), "what is on anyway may be named");
+    }
+
+    #[test]
+    fn directories_are_the_container_s_own_affair() {
+        let further =
+            FurtherOptions { preopens: Some(Preopen::list("/in:/data:ro").unwrap()), ..FurtherOptions::default() };
+        let of = |asked: &Asked| wanted(&SandboxOptions::default(), &further, asked).unwrap().preopens;
+        assert_eq!(of(&Asked::default()), further.preopens);
+        assert_eq!(of(&Asked::one(Author::Pod, PREOPENS, "none").unwrap()), Some(Vec::new()));
+        assert_eq!(unasked(&SandboxOptions::default()).preopens, None);
     }
 }

@@ -38,11 +38,12 @@ pub enum Workload {
 }
 
 impl Workload {
-    /// Finds it. Adds to the plan's spec what is known only now: `HOME`, and mounts of modules that are layers of the image.
+    /// Finds it. Adds to the plan what is known only now: `HOME`, mounts of modules that are layers of the image, and, for a
+    /// module, what its pod asks for elsewhere than in the spec.
     /// Makes the working directory, as runc does.
     ///
     /// # Errors
-    /// Names the file, the layer or the plugin.
+    /// Names the file, the layer, the setting or the plugin.
     pub fn find(location: &Location, state: &State, request: &Create, plan: &mut Plan) -> Result<Self> {
         destinations::check_root(&plan.root)?;
         let root = Root::new(&plan.root).with_context(|| format!("cannot use the root {}", plan.root.display()))?;
@@ -52,6 +53,7 @@ impl Workload {
             home::set(process, &|path| lookup::open(&spec, &root, path));
         }
         let Some(file) = find_module(location, state, request, &mut plan.spec, &root)? else { return Ok(Self::Linux) };
+        plan.ask(request)?;
         let layers = Layers::for_file(&file, &request.rootfs, &plan.root);
         let features = plan.settings.features();
         let asker = Asker::init(&request.key, plan.spec.annotations().as_ref(), &plan.limits);

@@ -45,6 +45,10 @@ fn create() -> impl Strategy<Value = Create> {
                 plugins: Plugins { names: vec![wait_millis.to_string()], ..Plugins::default() },
             },
             containerd: "/run/containerd/containerd.sock".into(),
+            further: FurtherOptions {
+                annotations: if systemd_cgroup { AnnotationSource::Spec } else { AnnotationSource::Image },
+                preopens: terminal.then(|| vec![Preopen::Usual]),
+            },
         },
     )
 }
@@ -80,6 +84,16 @@ proptest! {
         let received = b.recv::<ToHost>().unwrap().unwrap();
         prop_assert_eq!(received.message, message);
         prop_assert!(received.fds.is_empty() && !received.fds_lost);
+    }
+
+    #[test]
+    fn what_shims_of_before_do_not_send_has_its_default(request in create()) {
+        let further = postcard::to_stdvec(&request.further).unwrap();
+        let expected = Create { further: FurtherOptions::default(), ..request.clone() };
+        let bytes = postcard::to_stdvec(&ToHost::Request { id: 1, request: Request::Create(Box::new(request)) }).unwrap();
+        let of_before = &bytes[..bytes.len() - further.len()];
+        let read: ToHost = postcard::from_bytes(of_before).unwrap();
+        prop_assert_eq!(read, ToHost::Request { id: 1, request: Request::Create(Box::new(expected)) });
     }
 
     #[test]

@@ -5,6 +5,9 @@ use super::configuration::HANDLER;
 /// What a pod may say by annotations. Patterns of Go's `path.Match`.
 const ANNOTATIONS: &str = r#"["io.wasmedge.*", "module.wasm.image/*"]"#;
 
+/// That these come with the spec, so that containerd need not be asked for them.
+const PASSED: &str = r#"annotations = "spec""#;
+
 /// What is written at the top of files that are made by `install`.
 pub const MADE: &str =
     "# Made by `containerd-shim-wasmedge-v1 install`; `containerd-shim-wasmedge-v1 uninstall` takes it away.";
@@ -24,7 +27,7 @@ impl Handler {
         let table = format!("plugins.{}.containerd.runtimes.{HANDLER}", plugin(version));
         let options = self
             .systemd_cgroup
-            .map_or_else(String::new, |systemd| format!("\n  [{table}.options]\n    SystemdCgroup = {systemd}\n"));
+            .map_or_else(String::new, |systemd| format!("\n  [{table}.options]\n    SystemdCgroup = {systemd}\n    {PASSED}\n"));
         format!("[{table}]\n  runtime_type = \"{}\"\n  pod_annotations = {ANNOTATIONS}\n{options}", self.runtime_type)
     }
 
@@ -37,7 +40,7 @@ impl Handler {
     pub fn inline(&self) -> String {
         let options = self
             .systemd_cgroup
-            .map_or_else(String::new, |systemd| format!(", options = {{ SystemdCgroup = {systemd} }}"));
+            .map_or_else(String::new, |systemd| format!(", options = {{ SystemdCgroup = {systemd}, {PASSED} }}"));
         format!("{{ runtime_type = \"{}\", pod_annotations = {ANNOTATIONS}{options} }}", self.runtime_type)
     }
 }

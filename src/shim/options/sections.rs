@@ -2,7 +2,7 @@
 //! with it, and its value.
 
 use toml::Value;
-use wasmedge_shim_protocol::{Aot, AotPolicy, Engine, Optimization, Plugins, Proposals, Secret, Signals};
+use wasmedge_shim_protocol::{Aot, AotPolicy, Engine, Optimization, Plugins, Preopen, Proposals, Secret, Signals};
 
 use super::{
     OptionsError,
@@ -54,6 +54,12 @@ pub fn engine(engine: &mut Engine, key: &str, name: &str, value: &Value) -> Resu
         _ => return Ok(Unknown),
     }
     Ok(Known(()))
+}
+
+/// `engine.preopens`.
+pub fn preopens(preopens: &mut Option<Vec<Preopen>>, name: &str, value: &Value) -> Result<(), OptionsError> {
+    let list = preopens.insert(Vec::new());
+    words(name, Preopen::ENTRIES, value, |word| Preopen::parse(word).map(|preopen| list.push(preopen)))
 }
 
 /// An option of `plugins`.

@@ -83,6 +83,7 @@ impl Shared {
             terminal: request.terminal,
             options: options.sandbox,
             containerd: self.containerd.clone(),
+            further: options.further,
         };
         let streams = prepared.streams;
         let (created, handles) = match self.engine.create(create, prepared.process_ends).await {

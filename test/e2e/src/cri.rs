@@ -40,6 +40,12 @@ impl Pod {
     /// As [`Pod::start`], with a change of the pod's configuration.
     #[track_caller]
     pub fn start_with(name: String, kind: Kind, directory: &Path, change: impl FnOnce(&mut Value)) -> Self {
+        Self::start_under(if kind == Kind::Runc { "runc" } else { "wasmedge" }, name, directory, change)
+    }
+
+    /// As [`Pod::start_with`], under a runtime handler of containerd's configuration.
+    #[track_caller]
+    pub fn start_under(handler: &str, name: String, directory: &Path, change: impl FnOnce(&mut Value)) -> Self {
         let config = directory.join(format!("{name}.json"));
         let mut pod = json!({
             "metadata": { "name": name, "uid": name, "namespace": "e2e", "attempt": 0 },
@@ -48,7 +54,6 @@ impl Pod {
         });
         change(&mut pod);
         write(&config, &pod);
-        let handler = if kind == Kind::Runc { "runc" } else { "wasmedge" };
         let run = crictl(["runp", "--runtime", handler]).arg(config.display().to_string()).run();
         Self { id: run.stdout.trim().to_owned(), name, config }
     }

@@ -88,6 +88,13 @@ impl Scene {
         cri::Pod::start_with(self.name(), kind, self.directory(), change)
     }
 
+    /// A pod under a runtime handler of containerd's configuration, with a change of the pod's configuration.
+    #[track_caller]
+    pub fn pod_under(&self, handler: &str, change: impl FnOnce(&mut serde_json::Value)) -> cri::Pod {
+        self.remove_at_end("crictl", cri::remove_all);
+        cri::Pod::start_under(handler, self.name(), self.directory(), change)
+    }
+
     /// A bundle of its own, for a shim without containerd.
     #[track_caller]
     pub fn bundle(&self, kind: Kind, words: &[&str]) -> shim::Bundle {

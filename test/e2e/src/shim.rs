@@ -17,8 +17,11 @@ use serde_json::{Value, json};
 
 use crate::{Command, Finished, Kind, command, docker};
 
-/// containerd's namespace for these containers.
+/// containerd's namespace for these containers, unless they are told to be of another one.
 const NAMESPACE: &str = "default";
+
+/// containerd's socket.
+const CONTAINERD: &str = "/run/containerd/containerd.sock";
 
 pub use calls::Streams;
 
@@ -31,6 +34,8 @@ pub struct Bundle {
     pub id: String,
     directory: PathBuf,
     kind: Kind,
+    namespace: &'static str,
+    containerd: PathBuf,
 }
 
 /// A shim that serves a bundle. Dropped, it is killed and cleaned up after, as containerd would.
@@ -49,7 +54,7 @@ impl Bundle {
     #[track_caller]
     pub fn new(id: String, kind: Kind, directory: &Path, words: &[&str]) -> Self {
         // runc's shim looks for a bundle by the container's id.
-        let bundle = Self { directory: directory.join(&id), id, kind };
+        let bundle = Self::empty(id, kind, directory);
         fs::create_dir_all(bundle.path("rootfs")).expect("making a bundle");
         // containerd makes a FIFO here, for the shim's messages.
         fs::write(bundle.path("log"), "").expect("making the bundle's log");
@@ -66,13 +71,23 @@ impl Bundle {
     /// # Errors
     /// What cannot be written.
     pub fn of_configuration(id: String, kind: Kind, directory: &Path, spec: &Value) -> std::io::Result<Self> {
-        let bundle = Self { directory: directory.join(&id), id, kind };
+        let bundle = Self::empty(id, kind, directory);
         fs::create_dir_all(&bundle.directory)?;
         fs::write(bundle.path("log"), "")?;
         let mut spec = spec.clone();
         spec["linux"]["cgroupsPath"] = json!(format!("/{NAMESPACE}/{}", bundle.id));
         fs::write(bundle.path("config.json"), spec.to_string())?;
         Ok(bundle)
+    }
+
+    fn empty(id: String, kind: Kind, directory: &Path) -> Self {
+        Self { directory: directory.join(&id), id, kind, namespace: NAMESPACE, containerd: CONTAINERD.into() }
+    }
+
+    /// The same in another namespace of a containerd whose API is at `socket`. Events go to the node's own.
+    #[must_use]
+    pub fn of_containerd(self, namespace: &'static str, socket: &Path) -> Self {
+        Self { namespace, containerd: socket.to_owned(), ..self }
     }
 
     /// A file of the bundle.
@@ -117,12 +132,13 @@ impl Bundle {
             Kind::Runc => "containerd-shim-runc-v2",
             Kind::Wasm | Kind::Linux => "containerd-shim-wasmedge-v1",
         };
-        let socket = "/run/containerd/containerd.sock";
+        let (namespace, socket) = (self.namespace, self.containerd.display().to_string());
         let flags =
-            ["-namespace", NAMESPACE, "-address", socket, "-publish-binary", "/usr/bin/containerd", "-id", &self.id];
+            ["-namespace", namespace, "-address", &socket, "-publish-binary", "/usr/bin/containerd", "-id", &self.id];
         let directory = self.directory.display().to_string();
         let command = command(binary).args(flags).arg("-bundle").arg(&directory).arg(action).directory(&directory);
-        command.env("TTRPC_ADDRESS", &format!("{socket}.ttrpc")).env("GRPC_ADDRESS", socket).env("NAMESPACE", NAMESPACE)
+        let events = format!("{CONTAINERD}.ttrpc");
+        command.env("TTRPC_ADDRESS", &events).env("GRPC_ADDRESS", &socket).env("NAMESPACE", namespace)
     }
 
     /// Starts the shim, without a task yet.

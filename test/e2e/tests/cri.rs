@@ -1,5 +1,8 @@
 //! Pods, as a kubelet makes them.
 
+mod asking;
+mod settings;
+
 use e2e::{Kind, Scene, cri::crictl, engine, until};
 use serde_json::Value;
 

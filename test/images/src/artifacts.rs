@@ -52,6 +52,7 @@ pub fn all(modules: &Modules) -> Result<Vec<(&'static str, Image)>> {
         cmd: vec!["read", "/data/greeting"],
         env: vec![PATH],
         working_dir: "/app",
+        ..Defaults::default()
     };
     Ok(vec![
         ("artifact-hello", Image::artifact("artifact-hello", module("hello", None, 0))?),

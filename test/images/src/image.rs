@@ -29,6 +29,7 @@ pub struct Defaults {
     pub cmd: Vec<&'static str>,
     pub env: Vec<&'static str>,
     pub working_dir: &'static str,
+    pub labels: Vec<(&'static str, &'static str)>,
 }
 
 /// A layer that is a module, or is said to be one.
@@ -73,6 +74,10 @@ impl Image {
         }
         if !defaults.working_dir.is_empty() {
             config = config.working_dir(defaults.working_dir);
+        }
+        if !defaults.labels.is_empty() {
+            let labels = defaults.labels.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned()));
+            config = config.labels(labels.collect::<std::collections::HashMap<_, _>>());
         }
         let configuration = ImageConfigurationBuilder::default()
             .created("1970-01-01T00:00:00Z")

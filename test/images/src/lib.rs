@@ -8,6 +8,8 @@
 //! | `artifact-*` | Wasm OCI artifacts: see `artifacts` |
 //! | `hello-relative` | entrypoint `hello.wasm`, working directory `/app`, where it is |
 //! | `hello-path` | entrypoint `hello.wasm`, to be found through the image's `PATH` |
+//! | `labelled` | what `wasm` has, and labels by which its author sets limits |
+//! | `labelled-aot` | the same with a label by which no author sets anything |
 //! | `busybox` | Linux: Debian's static busybox and its applets |
 //! | `both` | what `wasm` and `busybox` have: for programs of the one kind beside the other's |
 //! | `pause` | Linux: a program that waits for SIGTERM or SIGINT, for pods |
@@ -62,7 +64,15 @@ pub fn all(root: Option<&Path>) -> Result<Vec<(&'static str, Image)>> {
     let relative =
         Defaults { entrypoint: vec!["hello.wasm"], env: vec![PATH], working_dir: "/app", ..Defaults::default() };
     let by_path = Defaults { entrypoint: vec!["hello.wasm"], env: vec!["PATH=/bin:/app"], ..Defaults::default() };
+    let limits =
+        vec![("io.wasmedge.gas-limit", "3000000"), ("io.wasmedge.statistics", "true"), ("maintainer", "nobody")];
+    let labelled = |labels| Defaults { labels, ..command("/hello.wasm") };
     let mut images = vec![
+        ("labelled", linux("labelled", std::slice::from_ref(&wasm), labelled(limits))?),
+        (
+            "labelled-aot",
+            linux("labelled-aot", std::slice::from_ref(&wasm), labelled(vec![("io.wasmedge.aot", "require")]))?,
+        ),
         ("wasm", linux("wasm", std::slice::from_ref(&wasm), command("/hello.wasm"))?),
         ("hello-wasm", linux("hello-wasm", hello_at_root, absolute.clone())?),
         ("hello-wasi", Image::rootfs("hello-wasi", "wasi".into(), Arch::Wasm, hello_at_root, absolute)?),

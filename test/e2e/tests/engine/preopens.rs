@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use e2e::{Finished, Scene, docker};
 
-use super::annotated;
+use super::{annotated, with_options};
 
 /// A directory of the node with what the workload `preopens` looks for, as a volume on `/volume`.
 fn volume(scene: &Scene, run: docker::Run) -> docker::Run {
@@ -50,6 +50,17 @@ fn a_container_names_the_directories_that_its_module_finds() {
     assert_eq!(preopens(&extra).len(), 2, "{extra}");
     let program = annotated(&scene, &["preopens=/renamed:/data"]).run(["/files.wasm", "read", "/renamed/greeting"]);
     program.exits(0).prints("hello from the image\n");
+}
+
+#[test]
+fn an_option_of_the_runtime_names_them_where_no_annotation_does() {
+    let scene = Scene::new();
+    let options = "[engine]\npreopens = [\"/renamed:/data\"]\n";
+    let read = with_options(&scene, options, &[]).run(["/files.wasm", "read", "/renamed/greeting"]);
+    read.exits(0).prints("hello from the image\n");
+    with_options(&scene, options, &[]).run(["/files.wasm", "read", "/data/greeting"]).fails();
+    let own = with_options(&scene, options, &["preopens=/own:/data"]).run(["/files.wasm", "read", "/own/greeting"]);
+    own.exits(0).prints("hello from the image\n");
 }
 
 #[test]
