@@ -25,9 +25,9 @@ impl Handler {
     /// Its tables, for a configuration of this version (0 stands for none).
     pub fn section(&self, version: i64) -> String {
         let table = format!("plugins.{}.containerd.runtimes.{HANDLER}", plugin(version));
-        let options = self
-            .systemd_cgroup
-            .map_or_else(String::new, |systemd| format!("\n  [{table}.options]\n    SystemdCgroup = {systemd}\n    {PASSED}\n"));
+        let options = self.systemd_cgroup.map_or_else(String::new, |systemd| {
+            format!("\n  [{table}.options]\n    SystemdCgroup = {systemd}\n    {PASSED}\n")
+        });
         format!("[{table}]\n  runtime_type = \"{}\"\n  pod_annotations = {ANNOTATIONS}\n{options}", self.runtime_type)
     }
 
