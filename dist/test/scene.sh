@@ -96,14 +96,15 @@ prints() {
 # The package, where there is dpkg; else the archive.
 install_release() {
     if [ -x "$r/usr/bin/dpkg" ]; then
-        bin=/usr/bin
         cp "$product"/containerd-shim-wasmedge_*_"$arch.deb" "$r/tmp/shim.deb"
         inside dpkg --install /tmp/shim.deb
     else
         tar --extract --gzip --no-same-owner --file "$product/$shim-linux-$arch.tar.gz" --directory "$r/usr/local/bin"
     fi
 }
+# Where it is then.
 bin=/usr/local/bin
+[ ! -x "$base/usr/bin/dpkg" ] || bin=/usr/bin
 
 remove_release() {
     if [ -x "$r/usr/bin/dpkg" ]; then
@@ -120,8 +121,10 @@ nothing_is_needed() {
 
 native_code_runs() {
     local options=(--annotation io.wasmedge.aot=require)
-    prints "hello from wasm" run_container hello-path &&
-        inside "$shim" engine cache list | grep -q this
+    local list
+    prints "hello from wasm" run_container hello-path || return 1
+    list=$(inside "$shim" engine cache list)
+    grep -q ' this ' <<<"$list" || { printf '%s\n' "$list"; return 1; }
 }
 
 # The process ids of the engine host, and of what it has forked to compile.
@@ -159,12 +162,14 @@ configured() {
     printf '# The CRI is on.\nversion = 2\n' >"$r$config"
     before=$(sha256sum <"$r$config")
     inside "$bin/$shim" install "${words[@]}" --prefix "$bin" || return 1
-    inside containerd --config "$config" config dump | grep -q 'runtimes.wasmedge' || return 1
-    inside "$bin/$shim" install "${words[@]}" --prefix "$bin" | grep -qi 'nothing\|no change\|already' || echo "a second run says nothing of that"
+    has_handler "$config" || return 1
+    inside "$bin/$shim" install "${words[@]}" --prefix "$bin" || return 1
     inside "$bin/$shim" uninstall "${words[@]}" || return 1
     [ "$(sha256sum <"$r$config")" = "$before" ] && [ -x "$r$bin/$shim" ] || return 1
-    ! inside containerd --config "$config" config dump | grep -q 'runtimes.wasmedge'
-    local code=$?
-    rm "$r$config"
-    return $code
+    ! has_handler "$config" && rm "$r$config"
+}
+
+has_handler() {
+    local dump
+    dump=$(inside containerd --config "$1" config dump) && grep -q 'runtimes.wasmedge' <<<"$dump"
 }

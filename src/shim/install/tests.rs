@@ -127,6 +127,23 @@ fn the_programs_stay_while_another_runtime_is_configured_to_use_them() {
 }
 
 #[test]
+fn a_second_configuration_in_the_same_directory_keeps_no_program_back() {
+    let case = Case::named("containerd-2.1-kubeadm");
+    let path = case.root.path().join("etc/containerd/other.toml");
+    fs::write(&path, "version = 3\n").unwrap();
+    let before = case.tree();
+    let options = |verb: Verb, more: &[&str]| {
+        let words = ["--runtime=containerd", "--config=/etc/containerd/other.toml"].iter().chain(more).map(Into::into);
+        Options::parse(verb, ["--root".into(), case.root.path().into()].into_iter().chain(words)).unwrap()
+    };
+    case.apply(&case.install_with(&options(Verb::Install, &["--containerd-version=2.1.9"])).unwrap());
+    assert!(case.root.path().join(BINARY).exists());
+    let root = Root::new(case.root.path()).unwrap();
+    case.apply(&super::uninstall::plan(&options(Verb::Uninstall, &[]), &root).unwrap());
+    assert!(case.tree() == before, "{:?}", case.tree().keys());
+}
+
+#[test]
 fn an_engine_in_the_shim_s_own_file_is_found_by_a_link() {
     let case = Case::named("containerd-2.1-kubeadm");
     let (before, options) = (case.tree(), case.options(Verb::Install));

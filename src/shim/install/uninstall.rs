@@ -32,7 +32,7 @@ pub fn plan(options: &Options, root: &Root) -> Result<Plan> {
         configuration(&mut plan, target, root, &record)?;
     }
     left_behind(&mut plan, &chosen, &record, root);
-    let last = !others.iter().any(|target| is_configured(target, root, &record));
+    let last = !others.iter().any(|target| is_configured(target, root, &record, &plan));
     if plan.changes.is_empty() && (!last || record == Record::default() && !root.has(&Record::path())) {
         if last && root.has(Path::new(STATE)) && is_left_empty(&plan, Path::new(STATE), root) {
             plan.changes.push(Change::RemoveDirectory(STATE.into()));
@@ -72,9 +72,12 @@ fn split(options: &Options, root: &Root, record: &Record) -> Result<(Vec<Target>
     Ok((chosen, others))
 }
 
-fn is_configured(target: &Target, root: &Root, record: &Record) -> bool {
+/// Whether there is something of ours for this target that `done` does not take away: configurations in one directory have one
+/// drop-in.
+fn is_configured(target: &Target, root: &Root, record: &Record, done: &Plan) -> bool {
     let mut plan = Plan::default();
-    configuration(&mut plan, target, root, record).is_err() || !plan.changes.is_empty()
+    let read = configuration(&mut plan, target, root, record);
+    read.is_err() || plan.changes.iter().any(|change| !done.changes.contains(change))
 }
 
 fn concerns(target: &Target, change: &Change) -> bool {
