@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -111,6 +112,26 @@ func TestTheAccountsMayOnlyWorkWithNodesAndListPods(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestTheAccountsAreThoseThatTheAdmissionPolicyIsFor(t *testing.T) {
+	policies := all[*admissionv1.ValidatingAdmissionPolicy](render(t, `startupTaints=["a/b"]`))
+	bindings := all[*admissionv1.ValidatingAdmissionPolicyBinding](render(t))
+	if len(policies) != 1 || len(bindings) != 1 || bindings[0].Spec.PolicyName != policies[0].Name {
+		t.Fatalf("%+v %+v", policies, bindings)
+	}
+	condition := policies[0].Spec.MatchConditions[0].Expression
+	for _, account := range all[*corev1.ServiceAccount](render(t)) {
+		if !strings.Contains(condition, "'system:serviceaccount:"+namespace+":"+account.Name+"'") {
+			t.Errorf("not %s: %s", account.Name, condition)
+		}
+	}
+	if rule := policies[0].Spec.Validations[1].Expression; !strings.HasSuffix(rule, `taint.key in ["a/b"])`) {
+		t.Errorf("%s", rule)
+	}
+	if found := all[*admissionv1.ValidatingAdmissionPolicy](render(t, "readiness.admissionPolicy=false")); len(found) != 0 {
+		t.Errorf("%+v", found)
 	}
 }
 

@@ -28,19 +28,23 @@ func cluster(t *testing.T, nodes []object, classes map[string]object) string {
 	}
 	var groups metav1.APIGroupList
 	for version, kinds := range map[string]string{
-		"v1":                           "Node ServiceAccount Pod",
-		"apps/v1":                      "DaemonSet Deployment",
-		"batch/v1":                     "Job",
-		"node.k8s.io/v1":               "RuntimeClass",
-		"rbac.authorization.k8s.io/v1": "ClusterRole ClusterRoleBinding",
+		"v1":                              "Node ServiceAccount Pod",
+		"admissionregistration.k8s.io/v1": "ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding",
+		"apps/v1":                         "DaemonSet Deployment",
+		"batch/v1":                        "Job",
+		"node.k8s.io/v1":                  "RuntimeClass",
+		"rbac.authorization.k8s.io/v1":    "ClusterRole ClusterRoleBinding",
 	} {
 		list := metav1.APIResourceList{GroupVersion: version}
 		for _, kind := range strings.Fields(kinds) {
 			plural := strings.TrimSuffix(strings.ToLower(kind), "s") + "s"
-			if kind == "RuntimeClass" {
+			switch kind {
+			case "RuntimeClass":
 				plural = "runtimeclasses"
+			case "ValidatingAdmissionPolicy":
+				plural = "validatingadmissionpolicies"
 			}
-			namespaced := !strings.Contains("Node RuntimeClass ClusterRole ClusterRoleBinding", kind)
+			namespaced := !strings.Contains("Node RuntimeClass ClusterRole ClusterRoleBinding ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding", kind)
 			list.APIResources = append(list.APIResources, metav1.APIResource{Name: plural, Kind: kind, Namespaced: namespaced,
 				Verbs: metav1.Verbs{"get", "list", "create"}})
 		}
