@@ -224,12 +224,26 @@ func TestUninstallingIsToldAsTheValuesSay(t *testing.T) {
 	if command := named(t, objects, "uninstall").Command; !slices.Contains(command, "--force") {
 		t.Errorf("%v", command)
 	}
-	for _, pod := range pods(objects) {
+	for what, pod := range pods(objects) {
 		for _, container := range containers(pod) {
 			if container.Name == "purge" {
 				t.Error("it purges")
 			}
 		}
+		for _, volume := range pod.Volumes {
+			if volume.Name != "host" {
+				t.Errorf("%s has the volume %s", what, volume.Name)
+			}
+		}
+	}
+	purge := func(values ...string) []string { return named(t, render(t, values...), "purge").Command[2:] }
+	state, run := "/host/var/lib/containerd-shim-wasmedge", "/host/run/containerd-shim-wasmedge"
+	if found := purge(); !slices.Equal(found, []string{state, run}) {
+		t.Errorf("%v", found)
+	}
+	// Records of containers that run on are there.
+	if found := purge(`uninstall.whilePodsRun="force"`); !slices.Equal(found, []string{state}) {
+		t.Errorf("%v", found)
 	}
 	if command := named(t, render(t), "uninstall").Command; slices.Contains(command, "--force") {
 		t.Errorf("%v", command)

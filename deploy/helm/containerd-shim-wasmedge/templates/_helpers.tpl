@@ -122,7 +122,10 @@ tolerations:
     command:
       - /wasmedge-kubernetes
       - purge
-      - /var/lib/containerd-shim-wasmedge
+      - /host/var/lib/containerd-shim-wasmedge
+      {{- if ne $root.Values.uninstall.whilePodsRun "force" }}
+      - /host/run/containerd-shim-wasmedge
+      {{- end }}
     securityContext:
       allowPrivilegeEscalation: false
       readOnlyRootFilesystem: true
@@ -131,7 +134,9 @@ tolerations:
       {{- toYaml $root.Values.resources | nindent 6 }}
     volumeMounts:
       - name: state
-        mountPath: /var/lib
+        mountPath: /host/var/lib
+      - name: run
+        mountPath: /host/run
   {{- end }}
 {{- if .stays }}
 containers:
@@ -149,10 +154,14 @@ volumes:
     hostPath:
       path: /
       type: Directory
-{{- if eq .verb "uninstall" }}
+{{- if and (eq .verb "uninstall") $root.Values.uninstall.purge }}
   - name: state
     hostPath:
       path: /var/lib
+      type: Directory
+  - name: run
+    hostPath:
+      path: /run
       type: Directory
 {{- end }}
 {{- end -}}
