@@ -17,6 +17,9 @@ in
   virtualisation.containerd.settings.plugins."io.containerd.grpc.v1.cri".containerd.runtimes.wasmedge = {
     runtime_type = "${shim}/bin/containerd-shim-wasmedge-v1";
     pod_annotations = [ "io.wasmedge.*" "module.wasm.image/*" ];
-    options.SystemdCgroup = true;
+    options = {
+      SystemdCgroup = true;
+      annotations = "spec";
+    };
   };
 }

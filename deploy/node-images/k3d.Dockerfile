@@ -1,5 +1,5 @@
 # A node image for k3d, from one of k3s' own (K3S) and the released archive. It needs BuildKit. k3s finds the program in its PATH
-# when it starts, makes the handler, and has a RuntimeClass wasmedge; annotations of pods do not reach the runtime.
+# when it starts, makes the handler, and has a RuntimeClass wasmedge.
 #   docker build --build-arg K3S=IMAGE --tag k3s-wasmedge --file deploy/node-images/k3d.Dockerfile target/dist
 #   k3d cluster create --image k3s-wasmedge
 ARG K3S

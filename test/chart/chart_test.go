@@ -153,12 +153,15 @@ func TestPodsComeOnlyToNodesThatAreReadyAndCountWhatTheyCost(t *testing.T) {
 }
 
 func TestSeveralRuntimeClassesHaveTheirOwnOverheadAndNodes(t *testing.T) {
-	classes := all[*nodev1.RuntimeClass](render(t, `runtimeClasses=[{"name":"wasmedge"},{"name":"wasmedge-edge",
+	classes := all[*nodev1.RuntimeClass](render(t, `runtimeClasses=[{"name":"wasmedge"},{"name":"wasmedge-edge","handler":"wasmedge-limited",
 		"overhead":{"memory":"4Mi","cpu":"5m"},"nodeSelector":{"edge":"yes"},"tolerations":[{"key":"edge","operator":"Exists"}]}]`))
 	if len(classes) != 2 || classes[0].Overhead != nil {
 		t.Fatalf("%+v", classes)
 	}
 	edge := classes[1]
+	if classes[0].Handler != "wasmedge" || edge.Handler != "wasmedge-limited" {
+		t.Errorf("%s %s", classes[0].Handler, edge.Handler)
+	}
 	if edge.Scheduling.NodeSelector["edge"] != "yes" || edge.Scheduling.NodeSelector[label] != "true" ||
 		len(edge.Scheduling.Tolerations) != 1 || edge.Overhead.PodFixed.Cpu().MilliValue() != 5 {
 		t.Errorf("%+v", edge)
