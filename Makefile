@@ -17,7 +17,7 @@ logs := target/logs
 # Prints how many tests passed and failed in a log of `cargo test`.
 count := awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed + 0, failed + 0 }'
 
-.PHONY: help docs docs-test build check lint unit e2e test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest programs programs-smoke vm demo dist dist-test dist-smoke upgrade-test vm-arm64 bench bench-floors images node-up node-shell node-logs node-down clean
+.PHONY: help docs docs-test build check lint unit e2e test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest chart-test programs programs-smoke vm demo dist dist-test dist-smoke upgrade-test vm-arm64 bench bench-floors images node-up node-shell node-logs node-down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -118,6 +118,9 @@ vm: ## End-to-end tests with systemd and cgroup v2, in a virtual machine; VM_TES
 
 versions: ## End-to-end tests on containerd 1.7, 2.2, 2.3 and Docker 29; TEST=NAME, RUNS="docker-29 …"
 	@test/e2e/versions $(RUNS)
+
+chart-test: ## Chart, manifests and what else is in deploy/ for Kubernetes
+	@test/chart/run
 
 critest: ## Kubernetes' CRI conformance tests with runc and wasmedge; CRITEST_FOCUS=REGEX, RUNTIMES="…"
 	@test/critest/run

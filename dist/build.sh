@@ -39,6 +39,22 @@ build_elsewhere() {
         die "step failed: cargo build for $arch, see above"
 }
 
+# build_kubernetes ARCH: what the image has beside the one file, linked statically as that. Apart from the others, whose
+# dependencies would be built with its features.
+build_kubernetes() {
+    local arch=$1 build=(cargo rustc --release --locked --package wasmedge-kubernetes)
+    if [ "${NODE_SKIP_BUILD:-}" = 1 ]; then
+        say "wasmedge-kubernetes for $arch: skipped (NODE_SKIP_BUILD=1)"
+        return
+    fi
+    say "build for $arch: wasmedge-kubernetes"
+    if [ "$arch" = "$(dpkg --print-architecture)" ]; then
+        (cd "$repo" && "${build[@]}" -- -C target-feature=+crt-static) >&2
+    else
+        elsewhere "$arch" "${build[@]}" --target "$(rust_target "$arch")" -- -C target-feature=+crt-static >&2
+    fi || die "step failed: cargo build of wasmedge-kubernetes for $arch, see above"
+}
+
 # elsewhere ARCH COMMAND…: runs cargo with Debian's cross compiler, and with the libraries of the packages that are packed too.
 elsewhere() {
     local arch=$1 target triplet lib sdk variable

@@ -29,7 +29,7 @@ names() {
     local version expected
     version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$repo/Cargo.toml" | head -n 1)
     expected=$(printf '%s\n' "containerd-shim-wasmedge-v1-linux-$1".{cdx.json,licences.txt,spdx.json,tar.gz} \
-        "containerd-shim-wasmedge_${version}_$1".{apk,deb,rpm})
+        "containerd-shim-wasmedge-v1-installer-linux-$1.oci.tar" "containerd-shim-wasmedge_${version}_$1".{apk,deb,rpm})
     diff <(sort <<<"$expected") <(cd "$product" && find . -maxdepth 1 -type f -name "*[_-]$1.*" -printf '%f\n' | sort)
 }
 

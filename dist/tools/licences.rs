@@ -1,4 +1,4 @@
-//! The licences of all that is in the one file, as one text.
+//! The licences of all that is in a file, as one text.
 
 use std::{collections::BTreeMap, fmt::Write, fs};
 
@@ -10,8 +10,8 @@ use crate::materials::Material;
 ///
 /// # Errors
 /// A text cannot be read, or something has neither a licence nor a text.
-pub fn text(materials: &[Material]) -> Result<String> {
-    let mut out = String::from("containerd-shim-wasmedge-v1 is made of these works, under these licences.\n\n");
+pub fn text(product: &str, materials: &[Material]) -> Result<String> {
+    let mut out = format!("{product} is made of these works, under these licences.\n\n");
     let mut texts = BTreeMap::<String, Vec<String>>::new();
     for material in materials {
         let Material { name, version, licence, .. } = material;

@@ -3,6 +3,8 @@
 //! ```text
 //! dist-tools pack SHIM DIRECTORY OUTPUT                   the engine and what it needs, from DIRECTORY, into the shim
 //! dist-tools licences PACKAGES ARCH TARGET OUTPUT         the licences of all that is in it
+//! dist-tools image ARCH TARGET SHIM KUBERNETES LICENCES OUTPUT
+//!                                                         the image that installs it in Kubernetes
 //! dist-tools sbom PACKAGES ARCH TARGET FILE TIME          FILE.spdx.json and FILE.cdx.json
 //! dist-tools provenance PACKAGES ARCH TARGET SUMS COMMIT  the statement where the files in SUMS come from
 //! dist-tools to-sign STATEMENT                            what is to be signed for it
@@ -10,6 +12,7 @@
 //! ```
 
 mod engine;
+mod image;
 mod licences;
 mod materials;
 mod pack;
@@ -20,6 +23,7 @@ mod shim;
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
+use image::Files;
 use materials::Material;
 use sbom::Product;
 use serde_json::Value;
@@ -30,8 +34,13 @@ fn main() -> Result<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["pack", shim, directory, output] => pack::pack(shim.as_ref(), directory.as_ref(), output.as_ref()),
         ["licences", packages, arch, target, output] => {
-            fs::write(output, licences::text(&materials(packages.as_ref(), arch, target)?)?)
+            fs::write(output, licences::text(SHIM, &materials(packages.as_ref(), arch, target)?)?)
                 .with_context(|| format!("cannot write {output}"))
+        }
+        ["image", arch, target, shim, kubernetes, licences, output] => {
+            let files = Files { shim: read(shim)?, kubernetes: read(kubernetes)?, licences: read(licences)? };
+            let others = licences::text("wasmedge-kubernetes", &materials::crates(&materials::KUBERNETES, target)?)?;
+            fs::write(output, image::archive(arch, files, others)?).with_context(|| format!("cannot write {output}"))
         }
         ["sbom", packages, arch, target, file, time] => {
             write_sboms(file, time.parse().context("no time")?, &materials(packages.as_ref(), arch, target)?)
@@ -50,16 +59,23 @@ fn main() -> Result<()> {
             println!("{}", provenance::envelope(statement, signature));
             Ok(())
         }
-        _ => bail!("usage: dist-tools pack|licences|sbom|provenance|to-sign|envelope …"),
+        _ => bail!("usage: dist-tools pack|licences|image|sbom|provenance|to-sign|envelope …"),
     }
 }
 
+/// The one file's name.
+const SHIM: &str = "containerd-shim-wasmedge-v1";
+
+fn read(path: &str) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {path}"))
+}
+
 fn materials(packages: &Path, arch: &str, target: &str) -> Result<Vec<Material>> {
-    Ok([materials::crates(target)?, materials::packages(packages, arch)?].concat())
+    Ok([materials::crates(&materials::SHIM, target)?, materials::packages(packages, arch)?].concat())
 }
 
 fn write_sboms(file: &str, made: i64, materials: &[Material]) -> Result<()> {
-    let bytes = fs::read(file).with_context(|| format!("cannot read {file}"))?;
+    let bytes = read(file)?;
     let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     let name = Path::new(file).file_name().and_then(|name| name.to_str()).context("the file has no name")?;
     let product = Product { name, version: env!("CARGO_PKG_VERSION"), sha256: &sha256, made };

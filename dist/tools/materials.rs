@@ -9,8 +9,11 @@ use std::{
 use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, MetadataCommand, PackageId};
 
-/// The crates that become binaries.
-const ROOTS: [&str; 2] = ["containerd-shim-wasmedge", "wasmedge-engine"];
+/// The crates that become the one file.
+pub const SHIM: [&str; 2] = ["containerd-shim-wasmedge", "wasmedge-engine"];
+
+/// The crate that is beside it in the image.
+pub const KUBERNETES: [&str; 1] = ["wasmedge-kubernetes"];
 
 /// Part of a binary.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,17 +30,17 @@ pub struct Material {
     pub texts: Vec<PathBuf>,
 }
 
-/// The crates that are linked for this target, by name.
+/// The crates that are linked into these for this target, by name.
 ///
 /// # Errors
 /// cargo does not know them.
-pub fn crates(target: &str) -> Result<Vec<Material>> {
+pub fn crates(roots: &[&str], target: &str) -> Result<Vec<Material>> {
     let options = ["--locked".to_owned(), "--filter-platform".to_owned(), target.to_owned()];
     let metadata = MetadataCommand::new().other_options(options).exec()?;
     let resolve = metadata.resolve.as_ref().context("cargo has resolved nothing")?;
     let nodes: HashMap<&PackageId, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
     let mut queue: Vec<_> =
-        metadata.packages.iter().filter(|package| ROOTS.contains(&package.name.as_str())).map(|one| &one.id).collect();
+        metadata.packages.iter().filter(|package| roots.contains(&package.name.as_str())).map(|one| &one.id).collect();
     let mut seen: HashSet<_> = queue.iter().copied().collect();
     while let Some(id) = queue.pop() {
         let linked =

@@ -60,7 +60,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// A root file system for `os`/`arch`, named `localhost/NAME:latest`.
+    /// A root file system for `os`/`arch`, named `localhost/NAME`, with the tag `latest` if it names none.
     pub fn rootfs(name: &str, os: Os, arch: Arch, layers: &[Layer], defaults: Defaults) -> Result<Self> {
         let layers = layers.iter().map(Layer::tar).collect::<Result<Vec<_>, _>>().context("writing a layer")?;
         let diff_ids: Vec<_> = layers.iter().map(|layer| digest(layer)).collect();
@@ -123,7 +123,7 @@ impl Image {
         })
     }
 
-    /// The image's whole name, `localhost/NAME:latest`.
+    /// The image's whole name, `localhost/NAME:TAG`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -180,7 +180,8 @@ impl From<Module> for Blob {
 }
 
 fn full_name(name: &str) -> String {
-    format!("localhost/{name}:latest")
+    let tag = if name.contains(':') { "" } else { ":latest" };
+    format!("localhost/{name}{tag}")
 }
 
 /// The digest as OCI writes it, `sha256:…`.
