@@ -27,6 +27,8 @@ begin_scene() {
     # No overlay lies on another.
     mount -t tmpfs -o size=1G containerd "$r/var/lib/containerd"
     mount --bind -o ro "$images" "$r/images"
+    # What is mounted there later comes to containerd, too.
+    mount --make-rshared "$work"
     if ! [ -x "$r/usr/bin/containerd" ]; then
         mkdir -p "$r/usr/local/bin"
         cp "$containerd"/{containerd,ctr} "$r/usr/local/bin/"
@@ -47,8 +49,13 @@ inside() { chroot "$r" /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/
 
 ctr() { inside ctr --address "$address" "$@"; }
 
+# In a mount namespace whose root this is: where the root is but a chroot, who joins a container's namespace finds itself in the
+# node's root, under runc as well.
 start_containerd() {
-    inside containerd >"$work/containerd.log" 2>&1 &
+    # shellcheck disable=SC2016 # the shells inside
+    unshare --mount --propagation slave bash -c 'mkdir -p "$1/old" && cd "$1" && busybox pivot_root . old && exec chroot . \
+        /bin/sh -c "umount -l /old; rmdir /old; PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin exec containerd"' \
+        bash "$r" >"$work/containerd.log" 2>&1 &
     for _ in $(seq 300); do
         ctr version >/dev/null 2>&1 && break
         sleep 0.1
@@ -60,9 +67,10 @@ start_containerd() {
 
 # Everything that runs in the root: containerd, shims, the engine host.
 residents() {
-    local link
-    for link in /proc/[0-9]*/root; do
-        [ "$(readlink "$link")" != "$r" ] || basename "$(dirname "$link")"
+    local process own
+    own=$(stat -c %d:%i "$r")
+    for process in /proc/[0-9]*; do
+        [ "$(stat -L -c %d:%i "$process/root" 2>/dev/null)" != "$own" ] || basename "$process"
     done
 }
 
