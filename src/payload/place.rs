@@ -16,6 +16,9 @@ use crate::{
     interpreter::{self, ROOM},
 };
 
+/// What is being made, or on its way out, has a name that begins so.
+pub const UNFINISHED: &str = ".unfinished-";
+
 /// Bytes that are moved at once.
 const PIECE: usize = 1 << 16;
 
@@ -119,4 +122,9 @@ pub fn remove(directory: &Path) -> io::Result<()> {
 /// The file that who uses a place holds a shared lock on (flock(2)).
 pub fn lock_of(place: &Path) -> PathBuf {
     place.join(".lock")
+}
+
+/// The file that says that another version has been installed.
+pub fn mark_of(place: &Path) -> PathBuf {
+    place.join(".superseded")
 }

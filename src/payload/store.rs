@@ -18,12 +18,8 @@ use wasmedge_shim_protocol::ensure_private_dir;
 use crate::{
     ENGINE, Error, Manifest, Payload, Result,
     error::failed,
-    place::{fault, fill, lock_of, remove},
-    versions::mark_of,
+    place::{UNFINISHED, fault, fill, lock_of, mark_of, remove},
 };
-
-/// What is being made, or on its way out, has a name that begins so.
-pub(crate) const UNFINISHED: &str = ".unfinished-";
 
 /// How long another process may take to unpack.
 const PATIENCE: Duration = Duration::from_secs(60);

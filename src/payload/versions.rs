@@ -1,17 +1,13 @@
 //! Payloads of other versions.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::{
     Payload, Result, Store,
     error::failed,
-    place::{lock_of, remove},
-    store::UNFINISHED,
+    place::{UNFINISHED, lock_of, mark_of, remove},
 };
 
 impl Store {
@@ -48,11 +44,6 @@ impl Store {
 /// Whether another version has been installed since a host of this engine began.
 pub fn is_superseded(engine: &Path) -> bool {
     engine.parent().is_some_and(|place| mark_of(place).exists())
-}
-
-/// The file that says so.
-pub(crate) fn mark_of(place: &Path) -> PathBuf {
-    place.join(".superseded")
 }
 
 /// Whether somebody holds it.

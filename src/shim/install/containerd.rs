@@ -8,11 +8,12 @@ use super::{
     configuration::{Configuration, File, HANDLER},
     edit,
     handler::{Handler, MADE, version_line},
+    kind::Kind,
     options::Options,
     planner::Planner,
     programs,
     root::Root,
-    target::{Kind, Target},
+    target::Target,
     version::{self, MERGES, OLDEST, Version},
 };
 

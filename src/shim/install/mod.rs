@@ -13,6 +13,7 @@ mod edit;
 mod golden;
 mod handler;
 mod json;
+mod kind;
 mod options;
 mod plan;
 mod planner;
@@ -32,12 +33,12 @@ use std::{ffi::OsString, process::ExitCode};
 
 use anyhow::{Context, Result};
 
+use kind::Kind;
 use options::{HELP, Options, Verb};
 use plan::{Change, Plan};
 use planner::Planner;
 use programs::Source;
 use root::Root;
-use target::Kind;
 
 /// Does what the command line says; `None` if it is none of these commands.
 pub fn command(words: &[OsString]) -> Option<ExitCode> {

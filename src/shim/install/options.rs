@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
 
-use super::{target::Kind, version::Version};
+use super::{kind::Kind, version::Version};
 
 /// The text of `--help`.
 pub const HELP: &str = "\

@@ -4,10 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::{
-    root::Root,
-    target::{Kind, Target},
-};
+use super::{kind::Kind, root::Root, target::Target};
 
 /// Restarts a unit of systemd and waits until it serves.
 ///

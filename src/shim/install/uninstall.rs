@@ -10,6 +10,7 @@ use super::{
     containerd::{DROP_IN, K0S_DROP_INS, RANCHER_DROP_INS},
     docker, edit,
     handler::MADE,
+    kind::Kind,
     options::Options,
     plan::{Change, Plan},
     programs,
@@ -17,7 +18,7 @@ use super::{
     restart,
     root::Root,
     running,
-    target::{self, Kind, Target},
+    target::{self, Target},
 };
 
 /// What is to be done.

@@ -11,10 +11,11 @@ use toml_edit::Item;
 use super::Finding;
 use crate::install::{
     configuration::{Configuration, File, HANDLER},
+    kind::Kind,
     programs::{SHIM, search_path},
     restart,
     root::Root,
-    target::{Kind, Target},
+    target::Target,
     version::{self, DROP_INS, MERGES, OLDEST, Version},
 };
 
