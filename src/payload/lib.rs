@@ -20,5 +20,8 @@ pub use manifest::{ENGINE, Entry, LINKER, Manifest};
 pub use store::{InUse, Store};
 pub use versions::is_superseded;
 
+/// The environment variable by which the dynamic linker finds the libraries that were unpacked with it (ld.so(8)).
+pub const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
+
 /// Where payloads are unpacked to unless an option says otherwise.
 pub const DIRECTORY: &str = "/var/lib/containerd-shim-wasmedge/engine";

@@ -4,10 +4,7 @@
 
 use std::{ffi::OsString, io, path::Path, sync::OnceLock};
 
-use wasmedge_shim_payload::InUse;
-
-/// By which the dynamic linker finds them (ld.so(8)).
-const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
+use wasmedge_shim_payload::{InUse, LIBRARY_PATH};
 
 /// What it was.
 static FOUND_BY: OnceLock<OsString> = OnceLock::new();

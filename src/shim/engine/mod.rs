@@ -10,7 +10,7 @@ pub use client::{EngineClient, Handles, no_room};
 pub use command::{NAME, command};
 pub use connection::Notice;
 pub use launch::Launcher;
-pub use source::Source;
+pub use source::{DEFAULT_PATH, Source};
 
 /// How the shim introduces itself.
 pub const PROGRAM: &str = concat!("containerd-shim-wasmedge-v1 ", env!("CARGO_PKG_VERSION"));

@@ -7,16 +7,13 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use wasmedge_shim_payload::{DIRECTORY, ENGINE, InUse, Payload, Store};
+use wasmedge_shim_payload::{DIRECTORY, ENGINE, InUse, LIBRARY_PATH, Payload, Store};
 
 /// Files in the bundle with what the runtime options say: the path of an engine, the directory to unpack the own one to.
 const REMEMBERED: [&str; 2] = ["wasmedge-engine-path", "wasmedge-engine-directory"];
 
 /// The search path of a process without `PATH`.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// By which the dynamic linker finds the libraries that were unpacked with it (ld.so(8)).
-const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
 
 /// Where the engine comes from.
 #[derive(Debug, Clone)]

@@ -7,12 +7,10 @@ pub use wasmedge_shim_payload::ENGINE;
 use wasmedge_shim_payload::Payload;
 
 use super::{process::Process, root::Root};
+use crate::engine::DEFAULT_PATH;
 
 /// The shim's file, whose name containerd makes from the runtime's.
 pub const SHIM: &str = "containerd-shim-wasmedge-v1";
-
-/// The `PATH` of systemd's services, and of containerd where nothing runs.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What is put into place under a program's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +38,7 @@ pub fn own() -> Result<Vec<(&'static str, Source)>> {
 
 /// The directories in which `process` looks for programs.
 pub fn search_path(process: Option<&Process>) -> Vec<PathBuf> {
-    let path = process.and_then(Process::search_path).unwrap_or_else(|| PATH.into());
+    let path = process.and_then(Process::search_path).unwrap_or_else(|| DEFAULT_PATH.into());
     std::env::split_paths(&path).collect()
 }
 
