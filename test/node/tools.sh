@@ -3,24 +3,33 @@
 # for a node that asks for them other versions of containerd and Docker than Debian's (versions.sh).
 
 ensure_crictl() {
-    [ -x "$(crictl_path)" ] || with_lock "$cache_dir/tools.lock" build_crictl
+    local module=sigs.k8s.io/cri-tools version
+    version=$(awk -v module="$module" '$1 == module { print $2 }' "$here/tools/go.mod")
+    ensure_go_tool crictl "$here/tools" "$module/cmd/crictl" "-X $module/pkg/version.Version=$version"
 }
 
-crictl_path() {
+crictl_path() { go_tool_path crictl "$here/tools"; }
+
+# go_tool_path NAME MODULE: where the program is that the Go module in the folder MODULE builds.
+go_tool_path() {
     local hash
-    hash=$(cat "$here/tools/go.mod" "$here/tools/go.sum" | sha256sum)
-    printf '%s/tools/crictl-%s' "$cache_dir" "${hash:0:12}"
+    hash=$(cat "$2/go.mod" "$2/go.sum" | sha256sum)
+    printf '%s/tools/%s-%s' "$cache_dir" "$1" "${hash:0:12}"
 }
 
-build_crictl() {
-    local out module=sigs.k8s.io/cri-tools version
-    out=$(crictl_path)
+# ensure_go_tool NAME MODULE PACKAGE [FLAGS]: FLAGS are more of the linker's.
+ensure_go_tool() {
+    [ -x "$(go_tool_path "$1" "$2")" ] || with_lock "$cache_dir/tools.lock" build_go_tool "$@"
+}
+
+build_go_tool() {
+    local name=$1 module=$2 package=$3 flags=${4:-} out
+    out=$(go_tool_path "$name" "$module")
     [ -x "$out" ] && return
     require_go
-    version=$(awk -v module="$module" '$1 == module { print $2 }' "$here/tools/go.mod")
     mkdir -p "${out%/*}"
-    step "$cache_dir/tools.log" "crictl $version: go build" env CGO_ENABLED=0 go build -C "$here/tools" -trimpath \
-        -mod=readonly -ldflags "-s -w -X $module/pkg/version.Version=$version" -o "$out.tmp" "$module/cmd/crictl"
+    step "$cache_dir/tools.log" "$name: go build" nice -n 10 env CGO_ENABLED=0 go build -C "$module" -trimpath -mod=readonly \
+        -ldflags "-s -w $flags" -o "$out.tmp" "$package"
     mv "$out.tmp" "$out"
 }
 
