@@ -7,7 +7,7 @@ use wasmedge_shim_protocol::{ContainerKey, Deleted, ExitStatus, Failure, Outcome
 use super::{
     child::{self, Kin},
     containers::Container,
-    job::{Caller, Job},
+    job::{Caller, Deletion, Job},
     state::Host,
     worker::Worker,
 };
@@ -15,6 +15,9 @@ use crate::sandbox;
 
 /// How long the end of an init that was killed is waited for. After that a worker tries what it can.
 const INIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many workers may be killed at one deletion before it is given up.
+const MOST_KILLED: u32 = 20;
 
 /// The exit code of a process that was ended by SIGKILL, or of which nothing else is known.
 pub const KILLED: u32 = 137;
@@ -57,6 +60,10 @@ impl Host {
 
     /// Lets a worker remove the container; `failure` is the answer where its creation has failed.
     pub(super) fn start_delete(&mut self, caller: Caller, key: ContainerKey, failure: Option<Failure>) {
+        self.attempt_delete(caller, key, failure, 0);
+    }
+
+    fn attempt_delete(&mut self, caller: Caller, key: ContainerKey, failure: Option<Failure>, killed: u32) {
         if let Some(container) = self.containers.get(&key).filter(|container| container.status.is_none()) {
             let _ = self.epoll.delete(&container.pidfd);
         }
@@ -66,7 +73,7 @@ impl Host {
         let delete = || sandbox::delete(location, &key, cgroups).map(|reply| (reply, Vec::new()));
         match Worker::spawn(&key, &self.confinement, &[], delete) {
             Ok(worker) => {
-                let job = Job::Delete(key, container, caller, failure);
+                let job = Job::Delete(Deletion { key, container, caller, failure, killed });
                 if let Err(error) = self.add_worker(worker, job, self.patience / 2) {
                     self.cannot_start(caller, &error);
                 }
@@ -80,20 +87,28 @@ impl Host {
         }
     }
 
-    pub(super) fn finish_delete(
-        &mut self,
-        key: ContainerKey,
-        container: Option<Container>,
-        caller: Caller,
-        failure: Option<Failure>,
-        outcome: Outcome,
-    ) {
+    pub(super) fn finish_delete(&mut self, deletion: Deletion, outcome: Outcome) {
+        let Deletion { key, container, caller, failure, .. } = deletion;
         let outcome = outcome.map(|reply| with_known_status(reply, container.as_ref()));
         if let (Err(cause), Some(container)) = (&outcome, container) {
             log::warn!("{key}: {cause}");
             self.take_back(key, container);
         }
         self.reply(caller, failure.map_or(outcome, Err), Vec::new());
+    }
+
+    /// After a worker that has no outcome. Where it was `killed` from outside another takes its place, as what is gone stays
+    /// gone and containerd does not ask twice: it calls the shim's `delete` once.
+    pub(super) fn delete_died(&mut self, deletion: Deletion, killed: bool, cause: Failure) {
+        let Deletion { key, container, caller, failure, killed: before } = deletion;
+        if let Some(container) = container {
+            self.take_back(key.clone(), container);
+        }
+        if killed && before < MOST_KILLED {
+            log::warn!("{key}: {cause}; another takes its place");
+            return self.attempt_delete(caller, key, failure, before + 1);
+        }
+        self.reply(caller, Err(failure.unwrap_or(cause)), Vec::new());
     }
 
     /// Keeps a container whose deletion has failed: it can be tried again, with the status still known.

@@ -34,8 +34,22 @@ pub enum Job {
     Exec(ContainerKey, Caller),
     /// What leaves nothing behind when it is cut short: the verb, for people.
     Short(&'static str, ContainerKey, Caller),
-    /// Removing one; where a creation failed half-way, its failure is the answer.
-    Delete(ContainerKey, Option<Container>, Caller, Option<Failure>),
+    /// Removing one.
+    Delete(Deletion),
+}
+
+/// The removal of a container.
+pub struct Deletion {
+    /// Which.
+    pub key: ContainerKey,
+    /// What the host knew of it.
+    pub container: Option<Container>,
+    /// Whom to tell.
+    pub caller: Caller,
+    /// The answer where a creation has failed half-way.
+    pub failure: Option<Failure>,
+    /// How many workers were killed at it.
+    pub killed: u32,
 }
 
 impl Job {
@@ -45,7 +59,7 @@ impl Job {
             Self::Create(key, _) => format!("creating {key}"),
             Self::Exec(key, _) => format!("running a program in {key}"),
             Self::Short(verb, key, _) => format!("{verb} {key}"),
-            Self::Delete(key, ..) => format!("deleting {key}"),
+            Self::Delete(deletion) => format!("deleting {}", deletion.key),
         }
     }
 }

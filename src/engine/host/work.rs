@@ -19,6 +19,9 @@ use crate::sandbox::Init;
 /// How often to look whether a worker still waits for a compiler, or has died of SIGKILL.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// Why a worker has no outcome that nobody has ended here.
+const KILLED: &str = "was killed";
+
 impl Host {
     /// Takes a worker's report.
     pub(super) fn read_worker(&mut self, id: u64) {
@@ -38,7 +41,7 @@ impl Host {
             }
             Err(error) => {
                 log::debug!("worker {}: {error}", work.worker.pid);
-                self.worker_died(id, "was killed");
+                self.worker_died(id, KILLED);
             }
         }
     }
@@ -51,7 +54,7 @@ impl Host {
         }
         // A worker that has done its work reported before it ended.
         self.read_worker(id);
-        self.worker_died(id, "was killed");
+        self.worker_died(id, KILLED);
         let Some(work) = self.workers.remove(&id) else { return };
         let _ = self.epoll.delete(&work.worker.pidfd);
         let _ = self.epoll.delete(work.worker.socket());
@@ -68,9 +71,7 @@ impl Host {
             Job::Create(key, caller) => self.finish_create(key, caller, outcome, fds),
             Job::Exec(key, caller) => self.finish_exec(key, caller, outcome, fds),
             Job::Short(_, _, caller) => self.reply(caller, outcome, fds),
-            Job::Delete(key, container, caller, failure) => {
-                self.finish_delete(key, container, caller, failure, outcome)
-            }
+            Job::Delete(deletion) => self.finish_delete(deletion, outcome),
         }
     }
 
@@ -105,12 +106,7 @@ impl Host {
         kill_group(worker);
         match job {
             Job::Create(key, caller) => self.start_delete(caller, key, Some(failure)),
-            Job::Delete(key, container, caller, cause) => {
-                if let Some(container) = container {
-                    self.take_back(key, container);
-                }
-                self.reply(caller, Err(cause.unwrap_or(failure)), Vec::new());
-            }
+            Job::Delete(deletion) => self.delete_died(deletion, why == KILLED, failure),
             Job::Exec(key, caller) => {
                 self.expect_strays(key, started);
                 self.reply(caller, Err(failure), Vec::new());

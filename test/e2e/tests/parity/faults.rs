@@ -17,6 +17,7 @@ use e2e::{
     shim::{Shim, Streams},
     until, within,
 };
+use serde_json::json;
 
 for_kinds! {
     a_shim_killed_after_the_create_is_cleaned_up_after;
@@ -29,6 +30,7 @@ for_kinds! {
     a_host_killed_after_the_start_leaves_a_task_that_can_be_deleted: Wasm Linux;
     a_host_killed_while_an_exec_runs_leaves_a_task_that_can_be_deleted: Wasm Linux;
     an_exec_works_after_its_host_was_killed: Wasm Linux;
+    a_worker_killed_while_it_deletes_is_replaced: Wasm Linux;
     output_and_exit_code_outlive_a_restart_of_containerd;
     an_exec_works_after_a_restart_of_containerd;
     output_and_exit_code_outlive_dockerd;
@@ -144,6 +146,26 @@ fn a_host_killed_while_an_exec_runs_leaves_a_task_that_can_be_deleted(scene: &Sc
     assert!(!exec.lives());
     shim.delete_exec("one").unwrap();
     delete(&shim, pid);
+}
+
+/// containerd runs the shim's `delete` once, whatever becomes of it.
+fn a_worker_killed_while_it_deletes_is_replaced(scene: &Scene, kind: Kind) {
+    let bundle = scene.bundle(kind, &kind.sleeper());
+    let ran = bundle.path("ran");
+    bundle.configure(|spec| {
+        // A worker that deletes waits for this one.
+        let script = format!("echo $PPID >>{}; sleep 1", ran.display());
+        let words = json!(["sh", "-c", script]);
+        spec["hooks"]["poststop"] = json!([{ "path": "/bin/sh", "args": words, "env": ["PATH=/bin:/usr/bin"] }]);
+    });
+    let shim = bundle.start();
+    let pid = shim.create().unwrap().pid;
+    shim.start().unwrap();
+    let worker = || Process::of(fs::read_to_string(&ran).ok()?.trim().parse().ok()?);
+    thread::scope(|scope| {
+        scope.spawn(|| until("a worker that deletes", worker).kill());
+        kill(kind, &shim, &[pid]);
+    });
 }
 
 fn an_exec_works_after_its_host_was_killed(scene: &Scene, kind: Kind) {
