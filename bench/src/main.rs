@@ -18,6 +18,7 @@ mod load;
 mod machine;
 mod options;
 mod plot;
+mod pods;
 mod proc;
 mod record;
 mod report;
@@ -86,6 +87,7 @@ async fn command(containerd: &Containerd, options: &Options) -> Result<ExitCode>
             Ok(ExitCode::SUCCESS)
         }
         Command::Floors => floors::check(containerd, options).await,
+        Command::Pods => pods::measure(options).await.map(|()| ExitCode::SUCCESS),
         _ => Ok(ExitCode::SUCCESS),
     }
 }

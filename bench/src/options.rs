@@ -14,6 +14,7 @@ use crate::subject::Subject;
 pub const USAGE: &str = "\
 usage: bench [OPTIONS]            measure, print Markdown, write JSON and plots
        bench floors [OPTIONS]     short: fails unless the shim's promises hold
+       bench pods [OPTIONS]       pods through CRI, with pause and without: --iterations, --warmup, --pods, --settle
        bench plot FILE.json…      the plots of earlier runs, a later file's before an earlier one's
        bench cost FILE.json…      the short tables of docs/performance.md, of the same
        bench clean                delete what a killed run has left
@@ -42,6 +43,7 @@ IMAGE without ARGs runs what the image says. Without IMAGE: localhost/hello-wasm
 pub enum Command {
     Measure,
     Floors,
+    Pods,
     Plot,
     Cost,
     Clean,
@@ -134,6 +136,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Options> {
     let mut words: Vec<OsString> = words.collect();
     let command = match words.first().and_then(|word| word.to_str()) {
         Some("floors") => Command::Floors,
+        Some("pods") => Command::Pods,
         Some("plot") => Command::Plot,
         Some("cost") => Command::Cost,
         Some("clean") => Command::Clean,

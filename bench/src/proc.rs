@@ -36,6 +36,14 @@ fn parse(smaps: &str) -> Option<Memory> {
     Some(Memory { rss: field("Rss")?, pss: field("Pss")?, private, private_dirty })
 }
 
+/// The proportional set size of all processes but those called `name`, in bytes.
+pub fn all_but(name: &str) -> Result<u64> {
+    let is_other = |words: &[String]| !words.first().is_some_and(|first| first.rsplit('/').next() == Some(name));
+    let others = processes()?.into_iter().filter(|(_, words)| is_other(words));
+    // One that has ended meanwhile has none.
+    Ok(others.filter_map(|(pid, _)| memory(pid).ok()).map(|memory| memory.pss).sum())
+}
+
 /// Processor time of the one thread of process `pid` (Documentation/scheduler/sched-stats of Linux, `schedstat`).
 pub fn processor_time(pid: u32) -> Result<Duration> {
     let path = format!("/proc/{pid}/schedstat");

@@ -51,7 +51,7 @@ impl FromStr for AnnotationSource {
     }
 }
 
-/// For the last field of a message: its default where the sender does not know it.
+/// For the last fields of a message: its default where the sender does not know it.
 ///
 /// # Errors
 /// None.

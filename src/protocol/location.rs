@@ -68,6 +68,11 @@ impl Location {
         self.root.join("engine.log")
     }
 
+    /// Files of the pod with the sandbox `id`, where its shim has them.
+    pub fn sandbox(&self, namespace: &str, id: &str) -> PathBuf {
+        self.root.join("sandboxes").join(namespace).join(id)
+    }
+
     /// State of the containers of `namespace`.
     pub fn namespace_state(&self, namespace: &str) -> PathBuf {
         self.root.join("containers").join(namespace)

@@ -31,6 +31,16 @@ pub enum Age {
     Protobuf,
     /// Before that.
     Json,
+    /// The same, where it is known that version 3 of the task API is understood. containerd asks this shim then for each container
+    /// of the sandbox, and starts none.
+    JsonWithSandboxes,
+}
+
+impl Age {
+    /// That of a containerd that makes sandboxes by shims.
+    pub fn with_sandboxes(self) -> Self {
+        if self == Self::Json { Self::JsonWithSandboxes } else { self }
+    }
 }
 
 /// Reads what there is for the action `start`.
@@ -107,8 +117,9 @@ pub fn parse(input: &[u8], flags: &Flags, environment: &dyn Fn(&str) -> String) 
 pub fn encode(address: &str, age: Age) -> Result<Vec<u8>> {
     let (address, protocol) = (address.to_owned(), PROTOCOL.to_owned());
     match age {
-        Age::Json => {
-            let answer = serde_json::json!({ "version": TASK_V2, "address": address, "protocol": protocol });
+        Age::Json | Age::JsonWithSandboxes => {
+            let version = if age == Age::Json { TASK_V2 } else { TASK_V3 };
+            let answer = serde_json::json!({ "version": version, "address": address, "protocol": protocol });
             Ok(serde_json::to_vec(&answer)?)
         }
         Age::Protobuf => {
@@ -150,6 +161,8 @@ mod tests {
         assert_eq!((&*params.containerd_ttrpc_address, &*params.containerd_grpc_address), ("$TTRPC_ADDRESS", "/grpc"));
         let answer: serde_json::Value = serde_json::from_slice(&encode("unix:///s", age).unwrap()).unwrap();
         assert_eq!(answer, serde_json::json!({ "version": 2, "address": "unix:///s", "protocol": "ttrpc" }));
+        let for_sandbox = encode("unix:///s", age.with_sandboxes()).unwrap();
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&for_sandbox).unwrap()["version"], 3);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use wasmedge_shim_protocol::{ContainerKey, Deleted, ExitStatus, Location};
 use crate::{
     engine::{EngineClient, Launcher, Source},
     events::timestamp,
+    sandbox::{self, Files},
     socket, starting,
 };
 
@@ -27,6 +28,10 @@ pub fn command(flags: &Flags) -> Result<()> {
     let location = Location::default();
     let shim_is_gone = remove_socket();
     starting::sweep(&location);
+    let pod = Files::new(location.sandbox(&key.namespace, &key.id));
+    if shim_is_gone && pod.exist() {
+        end_pod(&key.namespace, &pod)?;
+    }
     // Nothing, nearly always: the daemon has deleted it.
     let deleted = match location.namespace_state(&key.namespace).join(&key.id).exists() {
         true => ask_host(&key, shim_is_gone)?,
@@ -38,6 +43,15 @@ pub fn command(flags: &Flags) -> Result<()> {
     response.set_exit_status(status.code);
     response.set_exited_at(timestamp(status));
     io::stdout().write_all(&response.write_to_bytes()?).context("cannot write the response")
+}
+
+/// Removes a pod that its shim held, with the containers in it: containerd asks for the pod alone.
+fn end_pod(namespace: &str, pod: &Files) -> Result<()> {
+    for id in pod.containers() {
+        ask_host(&ContainerKey { namespace: namespace.to_owned(), id: id.clone() }, true)?;
+        pod.forget(&id);
+    }
+    sandbox::clean_up(pod)
 }
 
 fn ask_host(key: &ContainerKey, shim_is_gone: bool) -> Result<Deleted> {

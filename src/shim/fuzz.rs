@@ -35,7 +35,7 @@ pub fn bootstrap(data: &[u8]) {
             assert_eq!(BootstrapParams::parse_from_bytes(data).unwrap(), params);
             assert_eq!(BootstrapResult::parse_from_bytes(&answer).unwrap().version, 3);
         }
-        Age::Json => {
+        Age::Json | Age::JsonWithSandboxes => {
             assert_eq!((&*params.containerd_ttrpc_address, params.extensions.len() < 2), ("$TTRPC_ADDRESS", true));
             assert_eq!(serde_json::from_slice::<serde_json::Value>(&answer).unwrap()["version"], 2);
         }

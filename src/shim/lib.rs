@@ -18,6 +18,7 @@ pub mod fuzz;
 mod install;
 mod limits;
 mod options;
+mod sandbox;
 mod serve;
 mod socket;
 mod start;
@@ -42,6 +43,9 @@ pub fn main(name: &str) -> ExitCode {
     }
     if let Some(args) = args.split_first().and_then(|(first, args)| (first == engine::NAME).then_some(args)) {
         return done(engine::command(args));
+    }
+    if args.first().is_some_and(|first| first == sandbox::NAME) {
+        return done(sandbox::command());
     }
     if let Some(code) = install::command(&args) {
         return code;

@@ -1,4 +1,5 @@
-//! The daemon: one socket, the task API in its second and third version, until containerd says that it is over.
+//! The daemon: one socket, the task API in its second and third version, the sandbox API where it is asked for, until containerd
+//! says that it is over.
 
 use std::{io, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
@@ -6,6 +7,7 @@ use anyhow::Result;
 use containerd_shim::{
     ExitSignal, logger,
     protos::{
+        sandbox_async::create_sandbox,
         shim_async::create_task,
         ttrpc::r#async::{Server, transport::Listener},
     },
@@ -22,8 +24,9 @@ use wasmedge_shim_protocol::{Channel, check_peer};
 use crate::{
     engine::{EngineClient, Launcher},
     events::Publisher,
+    sandbox::SandboxService,
     socket,
-    starting::Entry,
+    starting::{Entry, Known},
     task::{ABANDONED, Names, TaskService},
     trim::Activity,
 };
@@ -42,8 +45,10 @@ pub const ANSWERED: u8 = 1;
 pub struct Daemon {
     /// containerd's namespace.
     pub namespace: String,
-    /// The container that the daemon was started for.
+    /// The container or sandbox that the daemon was started for.
     pub id: String,
+    /// Whether that is a sandbox.
+    pub for_sandbox: bool,
     /// Whether containerd wants more messages.
     pub debug: bool,
     /// Where the daemon listens.
@@ -74,19 +79,24 @@ pub async fn serve(daemon: Daemon) -> Result<()> {
     let activity = Activity::default();
     tokio::spawn(activity.clone().trim_when_quiet());
     let engine = EngineClient::new(daemon.launcher, Some(daemon.engine));
-    let (names, entry) = (Names { namespace: daemon.namespace, containerd: daemon.containerd }, daemon.entry);
-    let service = TaskService::new(names, engine, publisher.clone(), exit.clone(), activity, entry);
-    let tasks = service.tasks();
+    let names = Names { namespace: daemon.namespace, containerd: daemon.containerd };
+    let known = Known::new(daemon.entry);
+    let service = TaskService::new(names, engine, publisher.clone(), exit.clone(), activity.clone(), known.clone());
+    let shared = service.shared();
     daemon.listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(daemon.listener)?;
     let mut server = task_server(trusted(listener), Arc::new(service));
+    if daemon.for_sandbox {
+        let service = SandboxService::new(shared.clone(), exit.clone(), known, activity);
+        server = server.register_service(create_sandbox(Arc::new(service)));
+    }
     server.start().await?;
     info!("serving {}", daemon.socket.display());
 
     tokio::select! {
         () = exit.wait() => {}
         () = unheard(daemon.answered) => info!("containerd was not told the address: leaving"),
-        () = tasks.abandoned() => info!("no container for {ABANDONED:?}: leaving"),
+        () = shared.tasks.abandoned() => info!("no container for {ABANDONED:?}: leaving"),
     }
     // First of all: from here on whoever wants a daemon makes one, at the same path.
     if let Some(identity) = daemon.identity {

@@ -40,19 +40,29 @@ pub fn command(flags: &Flags) -> Result<ExitCode> {
     let source = Source::new(engine, engine_directory);
     source.remember().context("cannot write to the bundle")?;
     let launcher = Launcher::new(source);
-    let group = grouping(&options.id)?;
-    let address = options.socket_address(&group);
+    let group = grouping()?;
+    let name = if let Group::Pod(name) = &group { name } else { &options.id };
+    let address = options.socket_address(name);
     // First of all: by it `delete` finds the socket of a daemon that was killed.
     fs::write("address", &address).context("cannot write to the bundle")?;
     let socket = PathBuf::from(address.trim_start_matches("unix://"));
-    if group != options.id && socket::is_served(&socket) {
+    if *name != options.id && socket::is_served(&socket) {
         bootstrap::answer(&address, age)?;
         return Ok(ExitCode::SUCCESS);
     }
-    make_daemon(&options, launcher, &address, &socket, age)
+    let for_sandbox = group == Group::Sandbox;
+    let age = if for_sandbox { age.with_sandboxes() } else { age };
+    make_daemon(&options, launcher, &address, &socket, age, for_sandbox)
 }
 
-fn make_daemon(options: &StartOpts, launcher: Launcher, address: &str, socket: &Path, age: Age) -> Result<ExitCode> {
+fn make_daemon(
+    options: &StartOpts,
+    launcher: Launcher,
+    address: &str,
+    socket: &Path,
+    age: Age,
+    for_sandbox: bool,
+) -> Result<ExitCode> {
     // Started from here it is in containerd's cgroup, as shims are, and not in one that ShimCgroup names.
     let engine = launcher.connect()?;
     let location = Location::default();
@@ -73,6 +83,7 @@ fn make_daemon(options: &StartOpts, launcher: Launcher, address: &str, socket: &
             let daemon = Daemon {
                 namespace: options.namespace.clone(),
                 id: options.id.clone(),
+                for_sandbox,
                 debug: options.debug,
                 socket: socket.to_owned(),
                 identity: socket::Identity::of(socket),
@@ -120,12 +131,26 @@ fn become_daemon(daemon: Daemon) -> Result<()> {
     runtime.block_on(serve::serve(daemon))
 }
 
-/// The name that containers of one shim share. containerd runs `start` in the bundle.
-fn grouping(id: &str) -> Result<String> {
-    let text = fs::read("config.json").context("cannot read config.json")?;
+/// Whom a shim is started for.
+#[derive(PartialEq, Eq)]
+enum Group {
+    /// A pod without a container of its own, which the shim is to hold.
+    Sandbox,
+    /// A container of the pod of this name.
+    Pod(String),
+    /// A container.
+    Alone,
+}
+
+/// Whom this is started for. containerd runs `start` in the bundle, and a sandbox's has no spec.
+fn grouping() -> Result<Group> {
+    let text = match fs::read("config.json") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Group::Sandbox),
+        text => text.context("cannot read config.json")?,
+    };
     let spec: Annotated = serde_json::from_slice(&text).context("config.json is not an OCI runtime spec")?;
     let group = GROUP_ANNOTATIONS.iter().find_map(|name| spec.annotations.get(*name));
-    Ok(group.filter(|group| !group.is_empty()).map_or_else(|| id.to_owned(), Clone::clone))
+    Ok(group.filter(|group| !group.is_empty()).map_or(Group::Alone, |group| Group::Pod(group.clone())))
 }
 
 /// The one part of a spec that matters here; parsing the rest would take most of this program's time.

@@ -9,6 +9,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use nix::fcntl::{Flock, FlockArg};
@@ -48,6 +49,24 @@ impl Entry {
     /// containerd has connected, or another daemon serves already.
     pub fn end(self) {
         remove(&self.path);
+    }
+}
+
+/// The entry of a daemon that serves, until containerd knows it.
+#[derive(Clone)]
+pub struct Known(Arc<Mutex<Option<Entry>>>);
+
+impl Known {
+    /// Of a daemon with this entry.
+    pub fn new(entry: Entry) -> Self {
+        Self(Arc::new(Mutex::new(Some(entry))))
+    }
+
+    /// containerd has asked for something.
+    pub fn note(&self) {
+        if let Some(entry) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            entry.end();
+        }
     }
 }
 

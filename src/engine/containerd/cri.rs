@@ -47,17 +47,29 @@ struct Config {
 }
 
 /// What was asked for `container` of the pod with the sandbox `sandbox`, by names that begin with `prefix`. Nothing is known of
-/// a container that was not made through CRI.
+/// a container that was not made through CRI. `known` is what the pod asks for, where it has no record as a container.
 ///
 /// # Errors
 /// containerd does not answer, or answers with what is no record of CRI's.
-pub fn said(client: &Client, container: &str, sandbox: &str, prefix: &str) -> Result<Said> {
+pub fn said(
+    client: &Client,
+    container: &str,
+    sandbox: &str,
+    prefix: &str,
+    known: Option<&BTreeMap<String, String>>,
+) -> Result<Said> {
     let (of_container, of_pod) = client.two_containers(container, sandbox)?;
-    read(of_container, of_pod, sandbox, prefix)
+    read(of_container, of_pod, sandbox, prefix, known)
 }
 
 /// What the two records say.
-fn read(container: Option<Container>, pod: Option<Container>, sandbox: &str, prefix: &str) -> Result<Said> {
+fn read(
+    container: Option<Container>,
+    pod: Option<Container>,
+    sandbox: &str,
+    prefix: &str,
+    known: Option<&BTreeMap<String, String>>,
+) -> Result<Said> {
     let Some(container) = container else { return Ok(Said::default()) };
     let Some(metadata) = metadata(&container, CONTAINER)? else { return Ok(Said::default()) };
     ensure!(
@@ -65,14 +77,19 @@ fn read(container: Option<Container>, pod: Option<Container>, sandbox: &str, pre
         "containerd's record of the container names the pod {:?}, its spec the pod {sandbox:?}",
         metadata.sandbox
     );
+    let pod = match known {
+        Some(known) => known.clone(),
+        None => of_sandbox(pod, sandbox, prefix)?,
+    };
+    Ok(Said { container: annotations(metadata, prefix), pod, image: with_prefix(container.labels, prefix) })
+}
+
+/// What the record of the pod's own container says.
+fn of_sandbox(pod: Option<Container>, sandbox: &str, prefix: &str) -> Result<BTreeMap<String, String>> {
     let pod = pod.with_context(|| format!("containerd has no record of the pod's sandbox {sandbox:?}"))?;
-    let of_pod = self::metadata(&pod, SANDBOX)?
+    let metadata = self::metadata(&pod, SANDBOX)?
         .with_context(|| format!("containerd's record of the pod's sandbox {sandbox:?} is not CRI's"))?;
-    Ok(Said {
-        container: annotations(metadata, prefix),
-        pod: annotations(of_pod, prefix),
-        image: with_prefix(container.labels, prefix),
-    })
+    Ok(annotations(metadata, prefix))
 }
 
 /// What two extensions say, where the container is of the pod "p".
@@ -83,7 +100,7 @@ pub(super) fn read_values(container: &[u8], pod: &[u8], prefix: &str) -> Result<
         container.extensions.entry(extension.to_owned()).or_default().value = value.to_owned();
         Some(container)
     };
-    read(record(CONTAINER, container), record(SANDBOX, pod), "p", prefix)
+    read(record(CONTAINER, container), record(SANDBOX, pod), "p", prefix, None)
 }
 
 fn metadata(container: &Container, name: &str) -> Result<Option<Metadata>> {
@@ -136,20 +153,23 @@ mod tests {
 
     #[test]
     fn ours_are_taken_of_container_pod_and_image() {
-        let said = read(Some(container()), Some(pod()), "p", PREFIX).unwrap();
+        let said = read(Some(container()), Some(pod()), "p", PREFIX, None).unwrap();
         let expected = Said {
             container: one("io.wasmedge.a", "1"),
             pod: one("io.wasmedge.c", "4"),
             image: one("io.wasmedge.b", "3"),
         };
         assert_eq!(said, expected);
+        let known = one("io.wasmedge.d", "6");
+        let said = read(Some(container()), None, "p", PREFIX, Some(&known)).unwrap();
+        assert_eq!(said, Said { pod: known, ..expected });
     }
 
     #[test]
     fn what_is_not_of_cri_says_nothing() {
-        assert_eq!(read(None, None, "p", PREFIX).unwrap(), Said::default());
+        assert_eq!(read(None, None, "p", PREFIX, None).unwrap(), Said::default());
         let plain = Container { extensions: HashMap::default(), ..container() };
-        assert_eq!(read(Some(plain), Some(pod()), "p", PREFIX).unwrap(), Said::default());
+        assert_eq!(read(Some(plain), Some(pod()), "p", PREFIX, None).unwrap(), Said::default());
     }
 
     #[test]
@@ -157,13 +177,13 @@ mod tests {
         for config in [json!(null), json!({}), json!({ "annotations": null })] {
             let container = of(CONTAINER, &json!({ "SandboxID": "p", "Config": config }));
             let pod = of(SANDBOX, &json!({ "Config": config }));
-            assert_eq!(read(Some(container), Some(pod), "p", PREFIX).unwrap(), Said::default());
+            assert_eq!(read(Some(container), Some(pod), "p", PREFIX, None).unwrap(), Said::default());
         }
     }
 
     #[test]
     fn a_record_that_is_hostile_is_refused_with_its_cause() {
-        let error = |container, pod| format!("{:#}", read(container, pod, "p", PREFIX).unwrap_err());
+        let error = |container, pod| format!("{:#}", read(container, pod, "p", PREFIX, None).unwrap_err());
         let other = of(CONTAINER, &json!({ "SandboxID": "q\n", "Config": {} }));
         assert_eq!(
             error(Some(other), Some(pod())),

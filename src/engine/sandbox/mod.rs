@@ -30,6 +30,7 @@ mod native_code;
 mod place;
 mod plan;
 mod plugins;
+mod pod;
 mod process;
 mod record;
 mod settings;

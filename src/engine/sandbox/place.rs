@@ -26,6 +26,7 @@ use super::{
     },
     native_code::NativeCode,
     plan::Plan,
+    pod::Shared,
     state::State,
     translate::{self, ByHand},
     userns,
@@ -52,10 +53,10 @@ pub struct Placed {
     /// The node's number of its user.
     pub owner: u32,
     /// Descriptors that its processes are made with, beside their streams. None of them leads to the node: its user namespace,
-    /// its native code.
+    /// those of its pod, its native code.
     pub descriptors: Vec<RawFd>,
     /// Keeps them open.
-    _kept: (Option<OwnedFd>, Option<File>),
+    _kept: (Option<OwnedFd>, Option<File>, Shared),
 }
 
 /// Prepares the container.
@@ -68,7 +69,7 @@ pub struct Placed {
 /// # Errors
 /// Names what cannot be had.
 pub fn place(state: &State, request: &Create, plan: Plan, workload: &Workload, stdio: &[OwnedFd; 3]) -> Result<Placed> {
-    let Plan { mut spec, root, settings, limits, owner, start_hooks, .. } = plan;
+    let Plan { mut spec, shared, root, settings, limits, owner, start_hooks, .. } = plan;
     give_to_user(owner, stdio)?;
     let tree = destinations::settle(&mut spec, &root)?;
     let by_hand = workload.is_module().then(|| translate::for_module(&mut spec));
@@ -100,7 +101,7 @@ pub fn place(state: &State, request: &Create, plan: Plan, workload: &Workload, s
         settings,
     };
     let namespace = user_namespace.as_ref().map(AsRawFd::as_raw_fd);
-    let descriptors = sandbox.descriptors().into_iter().chain(namespace).collect();
+    let descriptors = sandbox.descriptors().into_iter().chain(namespace).chain(shared.descriptors()).collect();
     Ok(Placed {
         spec,
         by_hand,
@@ -111,7 +112,7 @@ pub fn place(state: &State, request: &Create, plan: Plan, workload: &Workload, s
         console: request.terminal.then(|| ConsoleSocket::new(state)).transpose()?,
         owner,
         descriptors,
-        _kept: (user_namespace, proc),
+        _kept: (user_namespace, proc, shared),
     })
 }
 

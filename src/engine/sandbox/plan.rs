@@ -11,13 +11,15 @@ use oci_spec::runtime::{Hook, Process, Spec};
 use serde_json::Value;
 use wasmedge_shim_protocol::{Aot, Create};
 
-use super::{annotations::Asked, asking, check, hooks, native_code, settings, translate};
+use super::{annotations::Asked, asking, check, hooks, native_code, pod::Shared, settings, translate};
 use crate::{guest::Settings, wasm::Limits};
 
 /// What is wanted of a container.
 pub struct Plan {
     /// containerd's spec, with what is unsaid in it said.
     pub spec: Spec,
+    /// What it shares with its pod, where the shim holds that.
+    pub shared: Shared,
     /// Where its root filesystem will be, on the node.
     pub root: PathBuf,
     /// What its spec asks for.
@@ -44,6 +46,7 @@ impl Plan {
     pub fn read(request: &Create) -> Result<Self> {
         let config = request.bundle.join("config.json");
         let mut spec = load(&config)?;
+        let shared = request.pod.as_ref().map_or_else(|| Ok(Shared::default()), |pod| Shared::join(&mut spec, pod))?;
         check::clean_cgroup_path(&mut spec, request.options.systemd_cgroup);
         check::spec(&spec, request.options.systemd_cgroup)?;
         let late_hooks = spec.hooks().as_ref().is_some_and(hooks::late);
@@ -63,6 +66,7 @@ impl Plan {
             start_hooks: hooks::take_start_container(&mut spec, &request.key, &request.bundle),
             root,
             spec,
+            shared,
         })
     }
 

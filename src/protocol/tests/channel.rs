@@ -49,6 +49,12 @@ fn create() -> impl Strategy<Value = Create> {
                 annotations: if systemd_cgroup { AnnotationSource::Spec } else { AnnotationSource::Image },
                 preopens: terminal.then(|| vec![Preopen::Usual]),
             },
+            pod: terminal.then(|| Pod {
+                pid: wait_millis,
+                namespaces: vec![PodNamespace { kind: NamespaceKind::Ipc, path: "/n".into() }],
+                files: vec![PodFile { source: "/s".into(), destination: "/d".into() }],
+                annotations: [("io.wasmedge.aot".to_owned(), "off".to_owned())].into(),
+            }),
         },
     )
 }
@@ -88,12 +94,16 @@ proptest! {
 
     #[test]
     fn what_shims_of_before_do_not_send_has_its_default(request in create()) {
-        let further = postcard::to_stdvec(&request.further).unwrap();
-        let expected = Create { further: FurtherOptions::default(), ..request.clone() };
+        let length = |bytes: postcard::Result<Vec<u8>>| bytes.unwrap().len();
+        let pod = length(postcard::to_stdvec(&request.pod));
+        let further = length(postcard::to_stdvec(&request.further));
+        let without_pod = Create { pod: None, ..request.clone() };
+        let without_both = Create { further: FurtherOptions::default(), ..without_pod.clone() };
         let bytes = postcard::to_stdvec(&ToHost::Request { id: 1, request: Request::Create(Box::new(request)) }).unwrap();
-        let of_before = &bytes[..bytes.len() - further.len()];
-        let read: ToHost = postcard::from_bytes(of_before).unwrap();
-        prop_assert_eq!(read, ToHost::Request { id: 1, request: Request::Create(Box::new(expected)) });
+        for (absent, expected) in [(pod, without_pod), (pod + further, without_both)] {
+            let read: ToHost = postcard::from_bytes(&bytes[..bytes.len() - absent]).unwrap();
+            prop_assert_eq!(read, ToHost::Request { id: 1, request: Request::Create(Box::new(expected)) });
+        }
     }
 
     #[test]

@@ -19,7 +19,8 @@ use wasmedge_shim_protocol::ExitStatus;
 use super::{
     container::Task,
     process::{Process, UNKNOWN},
-    tasks::{Shared, Tasks},
+    shared::Shared,
+    tasks::Tasks,
 };
 use crate::{
     cgroup::{OomWatch, kill_all},

@@ -11,15 +11,16 @@ use containerd_shim::{
         types::mount::Mount,
     },
 };
+use log::warn;
 use nix::sys::signal::Signal;
-use wasmedge_shim_protocol::{ContainerKey, Create, ExitStatus, RootfsMount};
+use wasmedge_shim_protocol::{ContainerKey, Create, ExitStatus, Pod, RootfsMount};
 
 use super::{
     container::Task,
     exits::{ended, watch_memory},
     process::{Live, Process, UNKNOWN},
+    shared::Shared,
     state::State,
-    tasks::Shared,
 };
 use crate::{
     cgroup::{Cgroups, signal_all, thaw},
@@ -38,7 +39,8 @@ impl Shared {
         }
         let reservation = self.tasks.reserve(&request.id)?;
         let losses = self.tasks.host_losses();
-        let (task, master) = self.make(&request).await?;
+        let pod = self.join(&request.id)?;
+        let (task, master) = self.make(&request, pod).await?;
         let init = &task.init;
         // Nothing about this container is published before its creation.
         let turn = init.turn.lock().await;
@@ -54,7 +56,7 @@ impl Shared {
             live.streams.abort().await;
             // It never was, so its end is not told.
             init.set_stopped(ExitStatus::now(UNKNOWN));
-            self.engine.delete(&task.key, false).await?;
+            self.delete_from_host(&task.key).await?;
             return Err(error);
         }
         let pid = init.pid();
@@ -66,7 +68,7 @@ impl Shared {
     }
 
     /// Lets the host make it; it, and the master of its terminal if it has one.
-    async fn make(&self, request: &CreateTaskRequest) -> Result<(Arc<Task>, Option<OwnedFd>)> {
+    async fn make(&self, request: &CreateTaskRequest, pod: Option<Pod>) -> Result<(Arc<Task>, Option<OwnedFd>)> {
         let options = request.options.as_ref().map_or_else(|| Ok(Options::default()), Options::from_any);
         let options = options.map_err(|error| TaskError::invalid(error.to_string()))?;
         if let Some(level) = options.log_level {
@@ -84,12 +86,17 @@ impl Shared {
             options: options.sandbox,
             containerd: self.containerd.clone(),
             further: options.further,
+            pod,
         };
         let streams = prepared.streams;
         let (created, handles) = match self.engine.create(create, prepared.process_ends).await {
             Ok(created) => created,
             Err(error) => {
                 streams.abort().await;
+                if self.sandbox.get().is_some() {
+                    // Nothing is left of it, unless that failed too: its note goes when that is certain.
+                    self.delete_from_host(&key).await.unwrap_or_else(|error| warn!("{error}"));
+                }
                 return Err(error);
             }
         };
@@ -161,7 +168,7 @@ impl Shared {
         }
         let status = process.wait().await;
         let _turn = process.turn.lock().await;
-        self.engine.delete(&task.key, false).await?;
+        self.delete_from_host(&task.key).await?;
         for process in task.all_programs().iter().chain([process]) {
             if let Some(live) = process.live() {
                 live.streams.shutdown().await;

@@ -1,14 +1,17 @@
 //! The containers of this shim, as containerd's task API sees them.
 
 mod container;
+mod ending;
 mod exits;
 mod lifecycle;
 mod process;
 mod programs;
 mod resources;
 mod service;
+mod shared;
 mod state;
 mod tasks;
 
-pub use service::{Names, TaskService};
+pub use service::{Leave, Names, TaskService};
+pub use shared::Shared;
 pub use tasks::ABANDONED;

@@ -14,8 +14,8 @@ use super::{
     container::Task,
     exits::ended,
     process::{Live, Process, UNKNOWN},
+    shared::Shared,
     state::State,
-    tasks::Shared,
 };
 use crate::{
     engine::{Handles, no_room},

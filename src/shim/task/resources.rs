@@ -6,7 +6,7 @@ use containerd_shim::{
 };
 use wasmedge_shim_protocol::Update;
 
-use super::{state::State, tasks::Shared};
+use super::{shared::Shared, state::State};
 use crate::{
     cgroup::{freeze, thaw},
     error::{Result, TaskError},

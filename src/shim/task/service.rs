@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, OnceLock},
 };
 
 use async_trait::async_trait;
@@ -20,17 +20,13 @@ use containerd_shim::{
 use log::{debug, info, warn};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{
-    exits::follow,
-    process::Process,
-    tasks::{Shared, Tasks},
-};
+use super::{exits::follow, process::Process, shared::Shared, tasks::Tasks};
 use crate::{
     cgroup::collect_stats,
     engine::{EngineClient, Notice},
     error::{Result, TaskError},
     events::{Publisher, timestamp},
-    starting::Entry,
+    starting::Known,
     trim::Activity,
 };
 
@@ -47,12 +43,11 @@ pub struct TaskService {
     shared: Arc<Shared>,
     exit: Arc<ExitSignal>,
     activity: Activity,
-    /// Until containerd's first request.
-    unknown: Mutex<Option<Entry>>,
+    known: Known,
 }
 
 /// Ends the daemon when it is dropped: when the answer is there to be sent, or when nobody waits for it any more.
-struct Leave(Arc<ExitSignal>);
+pub struct Leave(pub Arc<ExitSignal>);
 
 impl Drop for Leave {
     fn drop(&mut self) {
@@ -70,19 +65,20 @@ impl TaskService {
         publisher: Arc<Publisher>,
         exit: Arc<ExitSignal>,
         activity: Activity,
-        entry: Entry,
+        known: Known,
     ) -> Self {
         let (engine, notices) = engine;
         let tasks = Arc::new(Tasks::default());
         tokio::spawn(follow(tasks.clone(), publisher.clone(), notices));
         let Names { namespace, containerd } = names;
-        let shared = Arc::new(Shared { namespace, tasks, engine, containerd, publisher });
-        Self { shared, exit, activity, unknown: Mutex::new(Some(entry)) }
+        let sandbox = OnceLock::new();
+        let shared = Arc::new(Shared { namespace, tasks, engine, containerd, publisher, sandbox });
+        Self { shared, exit, activity, known }
     }
 
-    /// The containers.
-    pub fn tasks(&self) -> Arc<Tasks> {
-        self.shared.tasks.clone()
+    /// What it works with.
+    pub fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
     }
 
     /// Does a verb to its end, whatever becomes of its caller: ttrpc drops what it awaits at the caller's deadline and at
@@ -112,9 +108,7 @@ impl containerd_shim::Task for TaskService {
     async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> TtrpcResult<CreateTaskResponse> {
         debug!("create {}", request.id);
         self.activity.note();
-        if let Some(entry) = self.unknown.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            entry.end();
-        }
+        self.known.note();
         let shared = self.shared.clone();
         let pid = self.finish(async move { shared.create(request).await }).await?;
         Ok(CreateTaskResponse { pid, ..Default::default() })

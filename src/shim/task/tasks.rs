@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,11 +13,7 @@ use tokio::{
 use wasmedge_shim_protocol::{Exit, ExitStatus};
 
 use super::{container::Task, process::Process};
-use crate::{
-    engine::EngineClient,
-    error::{Result, TaskError},
-    events::Publisher,
-};
+use crate::error::{Result, TaskError};
 
 /// How long a shim without a container waits for one. containerd forgets a shim when the client of a creation goes
 /// away in the middle of it, and asks nothing of it any more, not even to end.
@@ -37,8 +32,16 @@ pub struct Tasks {
 #[derive(Default)]
 struct Entries {
     by_id: HashMap<String, Entry>,
+    /// The shim holds a pod, which may be without containers.
+    occupied: bool,
     /// The shim is ending: there will be none any more.
     closed: bool,
+}
+
+impl Entries {
+    fn is_empty(&self) -> bool {
+        self.by_id.is_empty() && !self.occupied
+    }
 }
 
 /// A name that is in use.
@@ -172,15 +175,28 @@ impl Tasks {
     /// Whether there is none, not even one that is being created; then there will be none any more.
     pub fn close_if_empty(&self) -> bool {
         let mut entries = self.lock();
-        entries.closed |= entries.by_id.is_empty();
+        entries.closed |= entries.is_empty();
         entries.closed
+    }
+
+    /// Notes that the shim holds a pod, with which it ends and not before.
+    pub fn occupy(&self) {
+        self.lock().occupied = true;
+        self.emptied.send_replace(());
+    }
+
+    /// The ids of all, those that are being created among them; there will be none any more.
+    pub fn close(&self) -> Vec<String> {
+        let mut entries = self.lock();
+        entries.closed = true;
+        entries.by_id.keys().cloned().collect()
     }
 
     /// Waits until there has been no container for [`ABANDONED`].
     pub async fn abandoned(&self) {
         let mut emptied = self.emptied.subscribe();
         loop {
-            if !self.lock().by_id.is_empty() {
+            if !self.lock().is_empty() {
                 // The sender lives as long as `self`.
                 let _ = emptied.changed().await;
                 continue;
@@ -196,20 +212,6 @@ impl Tasks {
 
 fn not_found(id: &str) -> TaskError {
     TaskError::not_found(format!("container {id} not found"))
-}
-
-/// What the verbs work with.
-pub struct Shared {
-    /// containerd's namespace.
-    pub namespace: String,
-    /// The containers.
-    pub tasks: Arc<Tasks>,
-    /// The engine host.
-    pub engine: EngineClient,
-    /// The socket of containerd's API.
-    pub containerd: PathBuf,
-    /// containerd's event bus.
-    pub publisher: Arc<Publisher>,
 }
 
 #[cfg(test)]

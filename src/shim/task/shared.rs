@@ -1,0 +1,25 @@
+//! What the verbs work with.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
+
+use super::tasks::Tasks;
+use crate::{engine::EngineClient, events::Publisher, sandbox::Sandbox};
+
+/// What the verbs work with.
+pub struct Shared {
+    /// containerd's namespace.
+    pub namespace: String,
+    /// The containers.
+    pub tasks: Arc<Tasks>,
+    /// The engine host.
+    pub engine: EngineClient,
+    /// The socket of containerd's API.
+    pub containerd: PathBuf,
+    /// containerd's event bus.
+    pub publisher: Arc<Publisher>,
+    /// The pod that the shim holds, if it does.
+    pub sandbox: OnceLock<Arc<Sandbox>>,
+}
