@@ -128,6 +128,13 @@ impl Sandbox {
         Cgroups::new(cgroup::parent(self.cgroup_parent()).into_iter().filter(|path| path.exists()).collect())
     }
 
+    /// Whether systemd makes the cgroups of its containers: it is asked for in a slice. containerd before 2.3 passes no options on
+    /// in such a pod, which would say so.
+    pub fn by_systemd(&self) -> bool {
+        let parent = self.cgroup_parent();
+        !parent.starts_with('/') && parent.ends_with(".slice")
+    }
+
     /// What its containers share.
     ///
     /// # Errors

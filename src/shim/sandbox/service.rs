@@ -1,6 +1,6 @@
 //! containerd's sandbox API: only conversion between its messages and the pod.
 
-use std::{io, os::fd::OwnedFd, path::Path, sync::Arc};
+use std::{io, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use containerd_shim::{
@@ -18,7 +18,7 @@ use containerd_shim::{
 };
 use log::{debug, info, warn};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use tokio::{io::unix::AsyncFd, task::spawn_blocking};
+use tokio::{io::unix::AsyncFd, task::spawn_blocking, time::sleep};
 
 use super::{
     config::PodConfig,
@@ -36,6 +36,9 @@ use crate::{
 /// What CRI calls the states of a pod (`runtime.v1.PodSandboxState`).
 const READY: &str = "SANDBOX_READY";
 const NOT_READY: &str = "SANDBOX_NOTREADY";
+
+/// How long a shim whose pod is gone waits for containerd to take notice.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The service of one pod.
 pub struct SandboxService {
@@ -232,9 +235,15 @@ impl containerd_shim::protos::sandbox_async::Sandbox for SandboxService {
             if let Some(sandbox) = sandbox {
                 end(&shared, sandbox).await?;
             }
-            Ok(Leave(exit))
+            Ok(())
         };
-        let _leave = self.finish(ended).await?;
+        self.finish(ended).await?;
+        // containerd takes an answer that does not reach it for a failure, and removes the bundle once it has it: that is when
+        // to leave.
+        tokio::spawn(async move {
+            sleep(ANSWER_TIMEOUT).await;
+            drop(Leave(exit));
+        });
         Ok(ShutdownSandboxResponse::new())
     }
 

@@ -70,7 +70,8 @@ impl Shared {
     /// Lets the host make it; it, and the master of its terminal if it has one.
     async fn make(&self, request: &CreateTaskRequest, pod: Option<Pod>) -> Result<(Arc<Task>, Option<OwnedFd>)> {
         let options = request.options.as_ref().map_or_else(|| Ok(Options::default()), Options::from_any);
-        let options = options.map_err(|error| TaskError::invalid(error.to_string()))?;
+        let mut options = options.map_err(|error| TaskError::invalid(error.to_string()))?;
+        options.sandbox.systemd_cgroup |= self.sandbox.get().is_some_and(|sandbox| sandbox.by_systemd());
         if let Some(level) = options.log_level {
             log::set_max_level(level);
         }

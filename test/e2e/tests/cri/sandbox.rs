@@ -12,6 +12,8 @@ use e2e::{
 };
 use serde_json::{Value, json};
 
+use super::no_shim_is_left;
+
 /// The handler whose pods are held by the shim.
 const HANDLER: &str = "wasmedge-sandbox";
 
@@ -93,7 +95,7 @@ fn a_pod_has_no_process_but_its_shim_and_its_containers() {
     assert_ne!(wasm.namespace("pid").unwrap(), linux.namespace("pid").unwrap());
     pod.stop();
     pod.remove();
-    assert_eq!(engine::shims(), []);
+    no_shim_is_left();
 }
 
 /// Regression test: a descriptor of a namespace that a process keeps is a way into it.
@@ -143,7 +145,7 @@ fn a_kernel_parameter_of_the_node_is_refused_and_nothing_is_left() {
     assert!(refused.contains("kernel.core_pattern") && refused.contains("pod's own namespaces"), "{refused}");
     let refused = refusal(&scene, |pod| pod["linux"]["sysctls"] = json!({ "net.core.nonsense": "1" }));
     assert!(refused.contains("/proc/sys/net/core/nonsense"), "{refused}");
-    assert_eq!(engine::shims(), []);
+    no_shim_is_left();
 }
 
 /// What `crictl runp` says that fails.
@@ -163,60 +165,89 @@ fn refusal(scene: &Scene, change: impl FnOnce(&mut Value)) -> String {
 fn shared_memory_is_the_pod_s() {
     let scene = Scene::new();
     let script = "grep ' /dev/shm ' /proc/mounts; stat -c '%a %u %g' /dev/shm";
-    as_under_runc(&scene, script, |_| ());
+    assert_eq!(lines(&scene, HANDLER, script, |_| ()), lines(&scene, "wasmedge", script, |_| ()));
     let pod = pod(&scene, HANDLER, &apart());
     let write = run(&pod, Kind::Linux, &apart(), &["sh", "-c", "echo shared > /dev/shm/file"]);
     assert_eq!(write.wait(), 0);
-    let read = run(&pod, Kind::Linux, &apart(), &["cat", "/dev/shm/file"]);
+    let read = pod.container_with(Kind::Linux, &["cat", "/dev/shm/file"], |container| {
+        container["metadata"]["attempt"] = json!(1);
+        with(&mut container["linux"], &apart());
+    });
     assert_eq!(read.wait(), 0);
     read.logs().prints("shared\n");
 }
 
-#[test]
-fn the_node_s_namespaces_are_as_under_runc() {
-    let scene = Scene::new();
-    let script = "for kind in net ipc uts; do readlink /proc/self/ns/$kind; done; hostname";
-    let node = |namespaces: Value| move |pod: &mut Value| with(&mut pod["linux"], &namespaces);
-    let all = as_under_runc(&scene, &format!("{script}; readlink /proc/self/ns/pid; cat /dev/shm/none || true"), {
-        node(json!({ "network": OF_NODE, "pid": OF_NODE, "ipc": OF_NODE }))
-    });
+/// Asks for namespaces.
+fn namespaces(namespaces: Value) -> impl Fn(&mut Value) {
+    move |pod| with(&mut pod["linux"], &namespaces)
+}
+
+/// The node's namespaces of these kinds.
+fn of_the_node<const N: usize>(kinds: [&str; N]) -> [String; N] {
     let own = Process::of(std::process::id().cast_signed()).unwrap();
-    let kinds = ["net", "ipc", "uts"].map(|kind| own.namespace(kind).unwrap());
-    assert_eq!(all[..3], kinds);
-    assert!(all.contains(&own.namespace("pid").unwrap()), "{all:?}");
+    kinds.map(|kind| own.namespace(kind).unwrap())
+}
+
+const NAMESPACES: &str = "for kind in net ipc uts pid; do readlink /proc/self/ns/$kind; done; hostname";
+
+#[test]
+fn ipc_and_processes_of_the_node_are_those_of_the_pod_that_asks_for_them() {
+    let scene = Scene::new();
+    let change = namespaces(json!({ "pid": OF_NODE, "ipc": OF_NODE }));
+    let said = lines(&scene, HANDLER, NAMESPACES, &change);
+    let [net, ipc, uts, pid] = of_the_node(["net", "ipc", "uts", "pid"]);
+    assert_eq!((&said[1], &said[3]), (&ipc, &pid));
+    assert!(said[0] != net && said[2] != uts, "{said:?}");
+    as_under_runc(&scene, "ls -A /dev/shm; grep ' /dev/shm ' /proc/mounts", change);
+}
+
+#[test]
+#[ignore = "containerd before 2.3 ends when it is asked for such a pod; run by test/e2e/versions"]
+fn the_network_of_the_node_is_that_of_the_pod_that_asks_for_it() {
+    let scene = Scene::new();
+    let [net, ipc, uts] = of_the_node(["net", "ipc", "uts"]);
     // The host name goes with the network.
-    let only_net = lines(&scene, HANDLER, script, node(json!({ "network": OF_NODE, "pid": OF_CONTAINER })));
-    assert_eq!((&only_net[0], &only_net[2]), (&kinds[0], &kinds[2]));
-    assert_ne!(only_net[1], kinds[1]);
+    let change = namespaces(json!({ "network": OF_NODE, "pid": OF_CONTAINER }));
+    let said = lines(&scene, HANDLER, NAMESPACES, change);
+    assert_eq!((&said[0], &said[2]), (&net, &uts));
+    assert_ne!(said[1], ipc);
+    as_under_runc(&scene, NAMESPACES, namespaces(json!({ "network": OF_NODE, "pid": OF_NODE, "ipc": OF_NODE })));
+}
+
+const USERS: &str = "cat /proc/self/uid_map | tr -s ' '; echo x > /dev/shm/x; ls -ln /dev/shm/x | tr -s ' ' | cut -d' ' -f3,4; \
+                     echo more >> /etc/hosts && tail -n1 /etc/hosts; cat /proc/sys/kernel/shmmni";
+
+/// A user namespace, as CRI asks for it.
+fn users() -> Value {
+    let mapping = json!([{ "host_id": 200_000, "container_id": 0, "length": 65_536 }]);
+    json!({ "mode": 0, "uids": mapping, "gids": mapping })
+}
+
+#[track_caller]
+fn has_its_users(scene: &Scene, namespaces: &Value) {
+    let said = lines(scene, HANDLER, USERS, |pod| {
+        pod["linux"]["sysctls"] = json!({ "kernel.shmmni": "55" });
+        with(&mut pod["linux"], namespaces);
+    });
+    assert_eq!((said[0].trim(), &*said[1], &*said[2], &*said[3]), ("0 200000 65536", "0 0", "more", "55"), "{said:?}");
 }
 
 #[test]
 fn a_pod_has_users_of_its_own_where_it_asks_for_them() {
     let scene = Scene::new();
-    let mapping = json!([{ "host_id": 200_000, "container_id": 0, "length": 65_536 }]);
-    let users = json!({ "mode": 0, "uids": mapping, "gids": mapping });
-    let script = "cat /proc/self/uid_map | tr -s ' '; hostname; echo x > /dev/shm/x; ls -ln /dev/shm/x | tr -s ' ' | cut -d' ' -f3,4; \
-                  echo more >> /etc/hosts && tail -n1 /etc/hosts; cat /proc/sys/kernel/shmmni";
-    for namespaces in [
-        json!({ "pid": OF_CONTAINER, "userns_options": users }),
-        json!({ "userns_options": users }),
-        json!({ "pid": OF_CONTAINER, "network": OF_NODE, "userns_options": users }),
-    ] {
-        let said = lines(&scene, HANDLER, script, |pod| {
-            pod["linux"]["sysctls"] = json!({ "kernel.shmmni": "55" });
-            with(&mut pod["linux"], &namespaces);
-        });
-        assert_eq!(
-            (said[0].trim(), &*said[2], &*said[3], &*said[4]),
-            ("0 200000 65536", "0 0", "more", "55"),
-            "{said:?}"
-        );
-    }
-    let namespaces = json!({ "pid": OF_CONTAINER, "userns_options": users });
+    has_its_users(&scene, &json!({ "pid": OF_CONTAINER, "userns_options": users() }));
+    has_its_users(&scene, &json!({ "userns_options": users() }));
+    let namespaces = json!({ "pid": OF_CONTAINER, "userns_options": users() });
     let pod = pod(&scene, HANDLER, &namespaces);
     let wasm = run(&pod, Kind::Wasm, &namespaces, &["/sleep.wasm", "600"]);
     wasm.says("sleeping");
     assert!(wasm.init().status("Uid").starts_with("200000"), "{}", wasm.init().status("Uid"));
+}
+
+#[test]
+#[ignore = "containerd before 2.3 ends when it is asked for such a pod; run by test/e2e/versions"]
+fn a_pod_has_users_of_its_own_in_the_network_of_the_node() {
+    has_its_users(&Scene::new(), &json!({ "pid": OF_CONTAINER, "network": OF_NODE, "userns_options": users() }));
 }
 
 #[test]

@@ -3,11 +3,13 @@
 use e2e::{
     Kind, Scene,
     cri::{Pod, crictl},
+    docker::docker,
     engine, until,
 };
 use serde_json::{Value, json};
 
 use super::{HANDLER, apart, pod, run};
+use crate::cri::no_shim_is_left;
 
 /// Namespaces of a pod without a process of its own, and of one with such a process.
 fn both() -> [Value; 2] {
@@ -15,9 +17,22 @@ fn both() -> [Value; 2] {
 }
 
 fn state(pod: &Pod) -> String {
-    let text = crictl(["inspectp", &pod.id]).run().stdout;
-    let inspected: Value = serde_json::from_str(&text).expect("crictl inspectp prints JSON");
-    inspected["status"]["state"].as_str().unwrap_or_default().to_owned()
+    try_state(pod).expect("crictl inspectp prints JSON")
+}
+
+/// `None` while containerd has not noticed that a shim is gone.
+fn try_state(pod: &Pod) -> Option<String> {
+    let text = crictl(["inspectp", &pod.id]).finish().stdout;
+    let inspected: Value = serde_json::from_str(&text).ok()?;
+    Some(inspected["status"]["state"].as_str()?.to_owned())
+}
+
+/// Waits until containerd serves CRI again, and Docker, which every test counts on, has found it.
+fn containerd_works() {
+    until("containerd", || (crictl(["pods", "-q"]).finish().code == 0).then_some(()));
+    until("Docker's connection to containerd", || {
+        (docker(["run", "--rm", "--label", "e2e", "localhost/busybox", "true"]).finish().code == 0).then_some(())
+    });
 }
 
 fn kill_shim() {
@@ -33,7 +48,7 @@ fn the_shim_is_killed_before_there_is_a_container() {
     for namespaces in both() {
         let pod = pod(&scene, HANDLER, &namespaces);
         kill_shim();
-        until("the pod's end", || (state(&pod) == "SANDBOX_NOTREADY").then_some(()));
+        until("the pod's end", || try_state(&pod).filter(|state| state == "SANDBOX_NOTREADY"));
         pod.stop();
         pod.remove();
     }
@@ -83,6 +98,8 @@ fn the_shim_and_the_engine_host_are_killed_at_once() {
     let init = linux.init();
     engine::kill_hosts();
     kill_shim();
+    let code = linux.wait();
+    assert!([137, 255].contains(&code), "{code}");
     until("the end of the container", || (!init.lives()).then_some(()));
     pod.stop();
     pod.remove();
@@ -110,7 +127,7 @@ fn containerd_is_restarted_and_serves_the_pod() {
         let wasm = run(&pod, Kind::Wasm, &namespaces, &["/sleep.wasm", "600"]);
         wasm.says("sleeping");
         e2e::command("node-service").args(["restart", "containerd"]).run();
-        until("containerd", || (crictl(["pods", "-q"]).finish().code == 0).then_some(()));
+        containerd_works();
         assert_eq!(state(&pod), "SANDBOX_READY");
         assert_eq!(wasm.status()["state"], "CONTAINER_RUNNING");
         let linux = run(&pod, Kind::Linux, &namespaces, &["hostname"]);
@@ -119,7 +136,7 @@ fn containerd_is_restarted_and_serves_the_pod() {
         pod.stop();
         assert_eq!(wasm.wait(), 137);
         pod.remove();
-        assert_eq!(engine::shims(), []);
+        no_shim_is_left();
     }
 }
 
@@ -133,7 +150,7 @@ fn containerd_and_the_shim_are_killed_at_once() {
         e2e::command("node-service").args(["kill", "containerd"]).run();
         kill_shim();
         e2e::command("node-service").args(["start", "containerd"]).run();
-        until("containerd", || (crictl(["pods", "-q"]).finish().code == 0).then_some(()));
+        containerd_works();
         until("the end of the container", || (!init.lives()).then_some(()));
         pod.stop();
         pod.remove();
@@ -149,6 +166,6 @@ fn a_stopped_pod_takes_no_container_and_can_be_removed() {
         assert_eq!(state(&pod), "SANDBOX_NOTREADY");
         pod.stop();
         pod.remove();
-        assert_eq!(engine::shims(), []);
+        no_shim_is_left();
     }
 }

@@ -4,6 +4,7 @@ use e2e::{Kind, Scene, cri::crictl, engine, process::Process, until};
 use serde_json::json;
 
 use super::{HANDLER, pod, run};
+use crate::cri::no_shim_is_left;
 
 /// The process.
 fn first() -> Process {
@@ -71,7 +72,7 @@ fn containers_see_each_other_and_end_with_it() {
     });
     pod.stop();
     pod.remove();
-    assert_eq!(engine::shims(), []);
+    no_shim_is_left();
 }
 
 #[test]
