@@ -254,6 +254,15 @@ mod tests {
         assert_eq!(tasks.reserve("one").err().unwrap().to_string(), "the shim is ending");
     }
 
+    #[test]
+    fn a_shim_that_holds_a_pod_has_something_to_do() {
+        let tasks = Tasks::default();
+        tasks.occupy();
+        assert!(!tasks.close_if_empty());
+        assert_eq!(tasks.close(), Vec::<String>::new());
+        assert!(Arc::new(tasks).reserve("one").is_err(), "the pod is ending");
+    }
+
     #[tokio::test(flavor = "current_thread")]
     async fn one_container_is_deleted_once_and_another_of_its_name_is_not() {
         let tasks = Arc::new(Tasks::default());
