@@ -33,6 +33,9 @@ use crate::{
 /// Annotations that group containers into one shim: containerd's own, and the CRI's name of the pod sandbox.
 const GROUP_ANNOTATIONS: [&str; 2] = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
 
+/// The directory of containerd's sandbox controller, which is named after the plugin.
+const CONTROLLER: &str = "io.containerd.sandbox.controller.v1.shim";
+
 /// Answers the address of the pod's daemon, which this makes unless there is one. In the daemon it returns in the end.
 pub fn command(flags: &Flags) -> Result<ExitCode> {
     let (options, age) = bootstrap::read(flags)?;
@@ -142,10 +145,12 @@ enum Group {
     Alone,
 }
 
-/// Whom this is started for. containerd runs `start` in the bundle, and a sandbox's has no spec.
+/// Whom this is started for. containerd runs `start` in the bundle; that of a sandbox has no spec.
 fn grouping() -> Result<Group> {
     let text = match fs::read("config.json") {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Group::Sandbox),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_sandbox(&std::env::current_dir()?) => {
+            return Ok(Group::Sandbox);
+        }
         text => text.context("cannot read config.json")?,
     };
     let spec: Annotated = serde_json::from_slice(&text).context("config.json is not an OCI runtime spec")?;
@@ -153,9 +158,28 @@ fn grouping() -> Result<Group> {
     Ok(group.filter(|group| !group.is_empty()).map_or(Group::Alone, |group| Group::Pod(group.clone())))
 }
 
+/// Whether a bundle is one of containerd's sandbox controller: `…/CONTROLLER/NAMESPACE/ID`.
+fn is_sandbox(bundle: &Path) -> bool {
+    bundle.ancestors().nth(2).and_then(Path::file_name).is_some_and(|name| name == CONTROLLER)
+}
+
 /// The one part of a spec that matters here; parsing the rest would take most of this program's time.
 #[derive(Deserialize)]
 struct Annotated {
     #[serde(default)]
     annotations: HashMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sandbox_is_known_by_where_its_bundle_is() {
+        let of = |path: &str| is_sandbox(Path::new(path));
+        assert!(of("/run/containerd/io.containerd.sandbox.controller.v1.shim/k8s.io/pod"));
+        assert!(!of("/run/containerd/io.containerd.runtime.v2.task/k8s.io/pod"));
+        assert!(!of("/io.containerd.sandbox.controller.v1.shim/pod"));
+        assert!(!of("/"));
+    }
 }
