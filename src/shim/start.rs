@@ -27,7 +27,7 @@ use crate::{
     serve::{self, Daemon},
     socket,
     starting::Entry,
-    title,
+    title, trim,
 };
 
 /// Annotations that group containers into one shim: containerd's own, and the CRI's name of the pod sandbox.
@@ -116,7 +116,7 @@ fn become_daemon(daemon: Daemon) -> Result<()> {
     socket::take_over(&daemon.listener)?;
     // SAFETY: the process has one thread.
     unsafe { std::env::set_var(TTRPC_ADDRESS, &daemon.events) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().on_thread_park(trim::when_due).build()?;
     runtime.block_on(serve::serve(daemon))
 }
 
