@@ -14,10 +14,12 @@ mod further;
 mod hello;
 mod location;
 mod message;
+mod metrics;
 mod packet;
 mod peer;
 mod pidfd;
 mod plugins;
+mod pod;
 mod preopen;
 mod proposals;
 mod secret;
@@ -35,10 +37,12 @@ pub use message::{
     ContainerKey, Create, Created, Deleted, Exec, Exit, ExitStatus, FromHost, Outcome, Reply, Request, RootfsMount,
     SandboxOptions, StdioPresence, ToHost, Update,
 };
+pub use metrics::MetricsAddress;
 pub use packet::{MAX_FDS, Packet, receive_packet, send_packet};
 pub use peer::{Peer, check_peer};
 pub use pidfd::{Pidfd, exit_code};
 pub use plugins::Plugins;
+pub use pod::PodName;
 pub use preopen::Preopen;
 pub use proposals::{Proposal, Proposals, UnknownProposal};
 pub use secret::{Secret, wipe};

@@ -82,6 +82,8 @@ pub enum Request {
         /// Its shim is gone: the containers that it made are nobody's, and go as well.
         with_siblings: bool,
     },
+    /// Tell of the host itself. Since version 8.
+    Report,
 }
 
 /// Everything needed to make a container.
@@ -187,6 +189,8 @@ pub enum Reply {
     Updated,
     /// Nothing is left of it.
     Deleted(Deleted),
+    /// What the host tells of itself, as JSON: people's affair, and not the shim's.
+    Reported(String),
 }
 
 /// A created container.

@@ -17,6 +17,7 @@ mod features;
 pub mod fuzz;
 mod install;
 mod limits;
+mod logging;
 mod options;
 mod serve;
 mod socket;

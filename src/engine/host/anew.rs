@@ -21,13 +21,15 @@ use super::{confine::Confinement, unpacked};
 const LISTENER: &str = "WASMEDGE_ENGINE_LISTENER";
 
 /// Executes the engine again, with the same arguments; returns after a failure only.
-pub fn begin_anew(listener: &OwnedFd, confinement: &Confinement) -> io::Result<()> {
+/// `further` is a variable of its environment.
+pub fn begin_anew(listener: &OwnedFd, confinement: &Confinement, further: Option<(&str, String)>) -> io::Result<()> {
     let lines = |line: Vec<u8>| CString::new(line).ok();
     let args: Vec<CString> = std::env::args_os().filter_map(|arg| lines(arg.into_vec())).collect();
     let variable = |name: Vec<u8>, value: Vec<u8>| lines([name, b"=".to_vec(), value].concat());
     let mut env: Vec<CString> =
         std::env::vars_os().filter_map(|(name, value)| variable(name.into_vec(), value.into_vec())).collect();
     env.extend(unpacked::environment().and_then(|(name, value)| variable(name.into(), value.clone().into_vec())));
+    env.extend(further.and_then(|(name, value)| lines(format!("{name}={value}").into_bytes())));
     env.extend(lines(format!("{LISTENER}={}", listener.as_raw_fd()).into_bytes()));
     // It is raised again, and what it was is for containers.
     confinement.give_descriptors_back()?;

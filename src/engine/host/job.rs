@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use wasmedge_shim_protocol::{ContainerKey, Failure};
+use wasmedge_shim_protocol::{ContainerKey, Failure, PodName};
 
 use super::{connection::ConnectionId, containers::Container, worker::Worker};
 
@@ -28,14 +28,16 @@ pub enum Caller {
 
 /// What a worker is doing.
 pub enum Job {
-    /// Creating a container.
-    Create(ContainerKey, Caller),
+    /// Creating a container, in the pod that its shim has named.
+    Create(ContainerKey, Caller, Option<PodName>),
     /// Running another program in one.
     Exec(ContainerKey, Caller),
     /// What leaves nothing behind when it is cut short: the verb, for people.
-    Short(&'static str, ContainerKey, Caller),
+    Short(&'static str, Caller),
     /// Removing one.
     Delete(Deletion),
+    /// Answering who wants metrics.
+    Metrics,
 }
 
 /// The removal of a container.
@@ -54,14 +56,24 @@ pub struct Deletion {
 
 impl Job {
     /// What it is, for people.
-    pub fn name(&self) -> String {
+    fn verb(&self) -> &'static str {
         match self {
-            Self::Create(key, _) => format!("creating {key}"),
-            Self::Exec(key, _) => format!("running a program in {key}"),
-            Self::Short(verb, key, _) => format!("{verb} {key}"),
-            Self::Delete(deletion) => format!("deleting {}", deletion.key),
+            Self::Create(..) => "creating",
+            Self::Exec(..) => "running a program in",
+            Self::Short(verb, ..) => verb,
+            Self::Delete(..) => "deleting",
+            Self::Metrics => "telling metrics",
         }
     }
+}
+
+/// What a worker has made, for counting.
+#[derive(Debug, Clone, Copy)]
+pub struct Made {
+    /// Whether its program is a module, where that is known.
+    pub module: Option<bool>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// A worker and what it is doing; nothing any more once it has reported.
@@ -70,6 +82,10 @@ pub struct Work {
     pub worker: Worker,
     /// What is done.
     pub job: Option<Job>,
+    /// What it is, for people: also of one that has reported.
+    pub name: String,
+    /// Whether it answers who wants metrics.
+    pub for_metrics: bool,
     /// When it was begun.
     pub begun: Instant,
     /// When it is to be looked at, and ended if it has taken too long.
@@ -82,8 +98,10 @@ pub struct Work {
 
 impl Work {
     /// Begins.
-    pub fn new(worker: Worker, job: Job, limit: Duration) -> Self {
+    pub fn new(worker: Worker, job: Job, about: &str, limit: Duration) -> Self {
         let begun = Instant::now();
-        Self { worker, job: Some(job), begun, deadline: begun + limit, limit, waited_until: None }
+        let name = format!("{} {about}", job.verb()).trim_end().to_owned();
+        let for_metrics = matches!(job, Job::Metrics);
+        Self { worker, job: Some(job), name, for_metrics, begun, deadline: begun + limit, limit, waited_until: None }
     }
 }

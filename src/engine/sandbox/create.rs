@@ -4,18 +4,20 @@
 use std::{fs::File, io, os::fd::OwnedFd};
 
 use anyhow::{Context, Result};
-use wasmedge_shim_protocol::{Create, Created, Failure, FailureKind, Location, Pidfd, Reply};
+use wasmedge_shim_protocol::{Create, Created, Failure, FailureKind, Location, Pidfd, PodName, Reply};
 
 use super::{
     after, delete, init,
     mounts::rootfs,
-    namespaces, place,
+    namespaces,
+    native_code::NativeCode,
+    place,
     plan::Plan,
     process::Init,
     state::{Record, State},
     workload::Workload,
 };
-use crate::guest::Finished;
+use crate::{guest::Finished, journal, noted, wasm::gauges};
 
 /// Creates the container that `request` describes. `stdio` are its standard streams. The init's pidfd comes with the
 /// answer, and then the master of its terminal, if it has one.
@@ -50,15 +52,21 @@ fn build(location: &Location, state: &State, request: &Create, stdio: &[OwnedFd;
     let mut plan = Plan::read(request)?;
     // They are due after a creation that fails as well.
     record.late_hooks = plan.late_hooks;
+    record.pod = plan.spec.annotations().as_ref().and_then(PodName::of).or_else(|| request.further.pod.clone());
+    record.program = plan.program();
+    journal::about(&request.key, record.pod.as_ref());
     state.save(&record)?;
 
     rootfs::mount_all(&request.rootfs, &request.bundle)?;
     let workload = Workload::find(location, state, request, &mut plan)?;
     (record.module, record.memory) = (workload.is_module(), plan.limits.memory);
     (record.aot, record.settings) = (plan.aot.clone(), plan.settings.clone());
-    if let Workload::Module { layers, .. } = &workload {
+    if let Workload::Module { layers, code } = &workload {
         record.layers.clone_from(layers);
+        record.level = code.as_ref().map(NativeCode::level);
+        record.gauges = gauges::address();
     }
+    noted::program(workload.is_module());
 
     let placed = place::place(state, request, plan, &workload, stdio)?;
     let born = init::make(state, request, &placed, stdio)?;

@@ -12,7 +12,13 @@ use serde_json::Value;
 use wasmedge_shim_protocol::{Aot, Create};
 
 use super::{annotations::Asked, asking, check, hooks, native_code, settings, translate};
-use crate::{guest::Settings, wasm::Limits};
+use crate::{
+    guest::{Settings, has_init},
+    wasm::Limits,
+};
+
+/// Most characters that are kept of a program's name.
+const PROGRAM: usize = 200;
 
 /// What is wanted of a container.
 pub struct Plan {
@@ -76,6 +82,16 @@ impl Plan {
             self.settings = settings::wanted(&request.options, &request.further, &asked)?;
         }
         Ok(())
+    }
+}
+
+impl Plan {
+    /// What is to be run, for people, without an init that was put in front of it.
+    pub fn program(&self) -> String {
+        let process = self.spec.process().as_ref();
+        let args = process.and_then(|process| process.args().as_deref()).unwrap_or_default();
+        let place = if has_init(args) { 2 } else { 0 };
+        args.get(place).map(|name| name.chars().take(PROGRAM).collect()).unwrap_or_default()
     }
 }
 

@@ -12,7 +12,7 @@ use containerd_shim::{
     },
 };
 use nix::sys::signal::Signal;
-use wasmedge_shim_protocol::{ContainerKey, Create, ExitStatus, RootfsMount};
+use wasmedge_shim_protocol::{ContainerKey, Create, ExitStatus, FurtherOptions, RootfsMount};
 
 use super::{
     container::Task,
@@ -26,6 +26,7 @@ use crate::{
     engine::Handles,
     error::{Result, TaskError},
     events::timestamp,
+    logging,
     options::Options,
     stdio,
 };
@@ -46,7 +47,7 @@ impl Shared {
         let end = reservation.fill(task.clone());
         self.watch(&task, init, losses);
         if let Some(status) = end {
-            tokio::spawn(ended(task.clone(), init.clone(), status, self.publisher.clone()));
+            logging::spawn_about(&task.key.id, ended(task.clone(), init.clone(), status, self.publisher.clone()));
         }
         if let (Some(master), Some(live)) = (master, init.live())
             && let Err(error) = live.streams.attach(master, &init.stdio, &task.key).await
@@ -61,7 +62,7 @@ impl Shared {
         self.publisher.publish(create_event(request, pid)).await;
         drop(turn);
         reservation.keep();
-        tokio::spawn(watch_memory(task, self.publisher.clone()));
+        logging::spawn_about(&task.key.id.clone(), watch_memory(task, self.publisher.clone()));
         Ok(pid)
     }
 
@@ -83,7 +84,7 @@ impl Shared {
             terminal: request.terminal,
             options: options.sandbox,
             containerd: self.containerd.clone(),
-            further: options.further,
+            further: FurtherOptions { pod: self.pod.clone(), ..options.further },
         };
         let streams = prepared.streams;
         let (created, handles) = match self.engine.create(create, prepared.process_ends).await {

@@ -11,7 +11,7 @@ use tokio::{
     sync::{OwnedMutexGuard, watch},
     time::timeout,
 };
-use wasmedge_shim_protocol::{Exit, ExitStatus};
+use wasmedge_shim_protocol::{Exit, ExitStatus, PodName};
 
 use super::{container::Task, process::Process};
 use crate::{
@@ -208,6 +208,8 @@ pub struct Shared {
     pub engine: EngineClient,
     /// The socket of containerd's API.
     pub containerd: PathBuf,
+    /// What Kubernetes calls the pod.
+    pub pod: Option<PodName>,
     /// containerd's event bus.
     pub publisher: Arc<Publisher>,
 }

@@ -1,0 +1,317 @@
+//! Metrics: what the host tells of itself, and where whoever asks for them is answered.
+//!
+//! The host reads no byte of a request. It takes the connection, and a worker does the rest, which ends with it; so the number
+//! of workers, their time and how often one is made have bounds, beyond which askers wait in the socket's queue.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    os::{
+        fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+        unix::fs::{FileTypeExt, MetadataExt},
+    },
+    path::Path,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::{
+    epoll::{EpollEvent, EpollFlags},
+    socket::{
+        AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, UnixAddr, accept4, bind, listen,
+        setsockopt, socket,
+        sockopt::{ReuseAddr, ReusePort},
+    },
+    stat::{Mode, umask},
+};
+use wasmedge_shim_protocol::{ContainerKey, ExitStatus, Failure, MetricsAddress, Reply};
+
+use super::{
+    deletions::KILLED,
+    job::{Caller, Job},
+    state::Host,
+    watch::Watched,
+    worker::Worker,
+};
+use crate::{
+    metrics::{self, Answer, Counts, HostReport, Node, Workers},
+    sandbox::oom_kills,
+    wasm,
+};
+
+/// Most addresses of one host.
+const MOST_ADDRESSES: usize = 4;
+
+/// Most workers at once that answer.
+const MOST_WORKERS: usize = 4;
+
+/// The time between two answers, at least.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long such a worker may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// How soon an address that could not be had is tried again.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// Connections that wait.
+const BACKLOG: i32 = 16;
+
+/// Environment variable with the addresses that a renewed host listens at.
+const ADDRESSES: &str = "WASMEDGE_ENGINE_METRICS";
+
+/// Where this host's metrics are, and what it counts.
+pub struct Telling {
+    endpoints: Vec<Endpoint>,
+    /// The address that could not be had, and when that was tried.
+    refused: Option<(MetricsAddress, Instant)>,
+    /// Nobody is taken before.
+    paused_until: Option<Instant>,
+    /// Whether connections are heard of.
+    listening: bool,
+    started: SystemTime,
+    /// What this host has done.
+    pub counts: Counts,
+}
+
+struct Endpoint {
+    address: MetricsAddress,
+    socket: OwnedFd,
+    /// The file of a unix socket as it was made.
+    file: Option<(u64, u64)>,
+}
+
+impl Default for Telling {
+    fn default() -> Self {
+        Self {
+            endpoints: Vec::new(),
+            refused: None,
+            paused_until: None,
+            listening: true,
+            started: SystemTime::now(),
+            counts: Counts::default(),
+        }
+    }
+}
+
+impl Telling {
+    /// When to look at it again.
+    pub fn due(&self) -> Option<Instant> {
+        self.paused_until
+    }
+
+    /// Removes the sockets' files that are still this host's.
+    pub fn withdraw(&self) {
+        for endpoint in &self.endpoints {
+            if let MetricsAddress::Unix(path) = &endpoint.address
+                && endpoint.file.is_some()
+                && identity(path).ok() == endpoint.file
+            {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    /// What a host that begins anew is told.
+    pub fn environment(&self) -> Option<(&'static str, String)> {
+        let addresses: Vec<String> = self.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect();
+        (!addresses.is_empty()).then(|| (ADDRESSES, addresses.join("\n")))
+    }
+}
+
+impl Host {
+    /// Listens where the host before this one, in the same process, has listened.
+    pub(super) fn expose_as_before(&mut self) {
+        let Ok(addresses) = std::env::var(ADDRESSES) else { return };
+        // SAFETY: the process has one thread.
+        unsafe { std::env::remove_var(ADDRESSES) };
+        for address in addresses.lines().filter_map(|address| address.parse().ok()) {
+            self.expose(&address);
+        }
+    }
+
+    /// Listens at `address` unless this host does already. What cannot be had costs a message, and is tried again with a later
+    /// container.
+    pub(super) fn expose(&mut self, address: &MetricsAddress) {
+        let telling = &mut self.telling;
+        let known = telling.endpoints.iter().any(|endpoint| endpoint.address == *address);
+        let tried = telling.refused.as_ref().is_some_and(|(one, when)| one == address && when.elapsed() < AGAIN);
+        if known || tried {
+            return;
+        }
+        let number = telling.endpoints.len();
+        let exposed = open(address).and_then(|endpoint| {
+            ensure!(number < MOST_ADDRESSES, "this host has {MOST_ADDRESSES} addresses already");
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, Watched::Metrics(number as u64).token());
+            self.epoll.add(&endpoint.socket, event)?;
+            telling.endpoints.push(endpoint);
+            Ok(())
+        });
+        match exposed {
+            Ok(()) => log::info!("metrics are at {address}"),
+            Err(error) => {
+                log::warn!("no metrics at {address}: {error:#}");
+                telling.refused = Some((address.clone(), Instant::now()));
+            }
+        }
+    }
+
+    /// Takes a connection and lets a worker answer.
+    pub(super) fn serve_metrics(&mut self, number: u64) {
+        let endpoint = usize::try_from(number).ok().and_then(|number| self.telling.endpoints.get(number));
+        let Some(endpoint) = endpoint else { return };
+        let accepted = accept4(endpoint.socket.as_raw_fd(), SockFlag::SOCK_CLOEXEC);
+        self.telling.paused_until = Some(Instant::now() + PAUSE);
+        self.hear_of_metrics();
+        // SAFETY: accept4 returned a new descriptor that nobody else owns.
+        let Ok(connection) = accepted.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }) else { return };
+        let (report, location, own) = (self.report(), &self.location, self.listener.path());
+        let work = || {
+            let connection = connection.try_clone().map_err(|error| Failure::internal(error.to_string()))?;
+            let answered = metrics::serve(connection, || {
+                let asked = metrics::ask_all(location, Some(own), "metrics");
+                let reports = asked.into_iter().filter_map(|answer| match answer {
+                    Ok(Answer::Report(report)) => Some(*report),
+                    // Of an older version, or stopped: what others have to say is said.
+                    Ok(Answer::Silent(..)) | Err(_) => None,
+                });
+                let mut hosts = vec![report];
+                hosts.extend(reports);
+                metrics::exposition(&hosts, &Node::look(location))
+            });
+            answered.map_err(|error| Failure::internal(error.to_string()))?;
+            Ok((Reply::Reported(String::new()), Vec::new()))
+        };
+        let worker = Worker::spawn(None, &self.confinement, &[connection.as_fd()], work).map_err(anyhow::Error::from);
+        if let Err(error) = worker.and_then(|worker| self.add_worker(worker, Job::Metrics, "", LIMIT)) {
+            log::warn!("no metrics for who asks: {error:#}");
+        }
+    }
+
+    /// Hears of connections again, or not, as the bounds have it.
+    pub(super) fn hear_of_metrics(&mut self) {
+        let now = Instant::now();
+        self.telling.paused_until.take_if(|until| *until <= now);
+        let busy = self.workers.values().filter(|work| work.for_metrics).count();
+        let listening = self.telling.paused_until.is_none() && busy < MOST_WORKERS;
+        if listening == self.telling.listening {
+            return;
+        }
+        self.telling.listening = listening;
+        let interest = if listening { EpollFlags::EPOLLIN } else { EpollFlags::empty() };
+        for (number, endpoint) in self.telling.endpoints.iter().enumerate() {
+            let mut event = EpollEvent::new(interest, Watched::Metrics(number as u64).token());
+            if let Err(errno) = self.epoll.modify(&endpoint.socket, &mut event) {
+                log::warn!("cannot watch for who wants metrics: {errno}");
+            }
+        }
+    }
+
+    /// Answers who asks by a shim's way.
+    pub(super) fn tell(&mut self, caller: Caller) {
+        let text = serde_json::to_string(&self.report());
+        let outcome = text.map(Reply::Reported).map_err(|error| Failure::internal(error.to_string()));
+        self.reply(caller, outcome, Vec::new());
+    }
+
+    /// Counts the end of a container's init.
+    pub(super) fn count_end(&mut self, key: &ContainerKey, status: ExitStatus) {
+        // What the kernel has killed says nothing.
+        let killed = || {
+            let cgroups = self.containers.get(key).map(|container| container.cgroups.as_slice());
+            status.code == KILLED && oom_kills(cgroups.unwrap_or_default()) > 0
+        };
+        if status.out_of_memory || killed() {
+            self.telling.counts.oom_killed += 1;
+        }
+    }
+
+    fn report(&self) -> HostReport {
+        let started = self.telling.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        HostReport {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            wasmedge: wasm::version(),
+            engine: self.engine().display().to_string(),
+            started_unix_millis: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
+            // Who asks by a shim's way is none.
+            shims: self.containers.owners(),
+            containers: self.containers.count(),
+            workers: self.working(),
+            patience_seconds: self.patience.as_secs(),
+            metrics: self.telling.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect(),
+            counts: self.telling.counts.clone(),
+        }
+    }
+
+    fn working(&self) -> Workers {
+        let mut workers = Workers::default();
+        for work in self.workers.values() {
+            match &work.job {
+                Some(Job::Create(..)) => workers.creating += 1,
+                Some(Job::Exec(..)) => workers.executing += 1,
+                Some(Job::Delete(..)) => workers.deleting += 1,
+                Some(Job::Short(..)) => workers.other += 1,
+                // One that has reported is about to end.
+                Some(Job::Metrics) | None => continue,
+            }
+            workers.waiting += usize::from(work.worker.waits_for_compiler());
+        }
+        workers
+    }
+}
+
+fn open(address: &MetricsAddress) -> Result<Endpoint> {
+    let (socket, file) = match address {
+        MetricsAddress::Unix(path) => open_unix(path)?,
+        MetricsAddress::Tcp(address) => {
+            let socket = new_socket(if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 })?;
+            // Another host of the node may listen there, of another version: any of them answers for all.
+            setsockopt(&socket, ReuseAddr, &true)?;
+            setsockopt(&socket, ReusePort, &true)?;
+            match *address {
+                SocketAddr::V4(address) => bind(socket.as_raw_fd(), &SockaddrIn::from(address))?,
+                SocketAddr::V6(address) => bind(socket.as_raw_fd(), &SockaddrIn6::from(address))?,
+            }
+            (socket, None)
+        }
+    };
+    listen(&socket, Backlog::new(BACKLOG)?)?;
+    Ok(Endpoint { address: address.clone(), socket, file })
+}
+
+/// Makes a socket of root alone, in place of one that is there: that of a host that is gone, or of an older one, whose metrics
+/// this one's are as well.
+fn open_unix(path: &Path) -> Result<(OwnedFd, Option<(u64, u64)>)> {
+    let directory = path.parent().context("it has no directory")?;
+    let meta = fs::metadata(directory).with_context(|| directory.display().to_string())?;
+    let own = nix::unistd::geteuid().as_raw();
+    ensure!(meta.uid() == own && meta.mode() & 0o022 == 0, "others than root can write to {}", directory.display());
+    if let Ok(meta) = fs::symlink_metadata(path) {
+        ensure!(meta.file_type().is_socket(), "{} is there and is no socket", path.display());
+    }
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{}", std::process::id()));
+    let new = Path::new(&new);
+    let _ = fs::remove_file(new);
+    let socket = new_socket(AddressFamily::Unix)?;
+    // For this one call: the process has one thread.
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let bound = UnixAddr::new(new).and_then(|address| bind(socket.as_raw_fd(), &address));
+    umask(before);
+    bound?;
+    listen(&socket, Backlog::new(BACKLOG)?)?;
+    let placed = fs::rename(new, path).and_then(|()| identity(path));
+    if placed.is_err() {
+        let _ = fs::remove_file(new);
+    }
+    Ok((socket, Some(placed?)))
+}
+
+fn new_socket(family: AddressFamily) -> Result<OwnedFd> {
+    Ok(socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?)
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
+}
