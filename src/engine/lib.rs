@@ -20,6 +20,7 @@ mod run;
 mod sandbox;
 mod seccomp;
 mod status;
+mod traces;
 mod wasm;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};

@@ -20,6 +20,9 @@ pub struct FurtherOptions {
     /// No option: the pod that the container is in, as far as the shim knows. Since version 8.
     #[serde(deserialize_with = "absent_is_default")]
     pub pod: Option<PodName>,
+    /// No option: the creation is part of a trace that is recorded. Since version 8.
+    #[serde(deserialize_with = "absent_is_default")]
+    pub traced: bool,
 }
 
 /// Whose settings of a container are heeded; each includes those before.

@@ -24,6 +24,7 @@ mod preopen;
 mod proposals;
 mod secret;
 mod signals;
+mod trace;
 mod words;
 
 pub use aot::{Aot, AotPolicy, Optimization};
@@ -47,4 +48,5 @@ pub use preopen::Preopen;
 pub use proposals::{Proposal, Proposals, UnknownProposal};
 pub use secret::{Secret, wipe};
 pub use signals::{Signals, UnknownSignal};
+pub use trace::{Export, Span, TraceParent, Verb};
 pub use words::words;

@@ -26,6 +26,7 @@ mod starting;
 mod stdio;
 mod task;
 mod title;
+mod tracing;
 mod trim;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -8,6 +8,7 @@ use std::{
 use wasmedge_shim_protocol::{ContainerKey, Exit, ExitStatus, Pidfd, PodName};
 
 use super::connection::ConnectionId;
+use crate::noted::Stages;
 
 /// A container's init, living or dead.
 pub struct Container {
@@ -23,6 +24,8 @@ pub struct Container {
     pub cgroups: Vec<PathBuf>,
     /// What Kubernetes calls it, as far as its shim knows.
     pub pod: Option<PodName>,
+    /// The stages of its creation, where they are traced.
+    pub stages: Option<Stages>,
     /// Its start takes longer than the host may.
     pub late_hooks: bool,
 }

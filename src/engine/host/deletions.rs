@@ -106,7 +106,7 @@ impl Host {
             self.take_back(key.clone(), container);
         }
         if killed && before < MOST_KILLED {
-            log::warn!("{key}: {cause}; another takes its place");
+            log::warn!("{}: {cause}; another takes its place", self.called(&key));
             return self.attempt_delete(caller, key, failure, before + 1);
         }
         self.reply(caller, Err(failure.unwrap_or(cause)), Vec::new());

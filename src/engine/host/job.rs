@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use wasmedge_shim_protocol::{ContainerKey, Failure, PodName};
 
 use super::{connection::ConnectionId, containers::Container, worker::Worker};
+use crate::noted::Stages;
 
 /// How long most workers may take, unless the host was told otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -36,8 +37,8 @@ pub enum Job {
     Short(&'static str, Caller),
     /// Removing one.
     Delete(Deletion),
-    /// Answering who wants metrics.
-    Metrics,
+    /// Telling of the host: what, for people.
+    Telling(&'static str),
 }
 
 /// The removal of a container.
@@ -62,18 +63,19 @@ impl Job {
             Self::Exec(..) => "running a program in",
             Self::Short(verb, ..) => verb,
             Self::Delete(..) => "deleting",
-            Self::Metrics => "telling metrics",
+            Self::Telling(what) => what,
         }
     }
 }
 
 /// What a worker has made, for counting.
-#[derive(Debug, Clone, Copy)]
 pub struct Made {
     /// Whether its program is a module, where that is known.
     pub module: Option<bool>,
     /// How long it took.
     pub took: Duration,
+    /// Its stages, where they are traced.
+    pub stages: Option<Stages>,
 }
 
 /// A worker and what it is doing; nothing any more once it has reported.
@@ -84,8 +86,8 @@ pub struct Work {
     pub job: Option<Job>,
     /// What it is, for people: also of one that has reported.
     pub name: String,
-    /// Whether it answers who wants metrics.
-    pub for_metrics: bool,
+    /// Whether it tells of the host.
+    pub tells: bool,
     /// When it was begun.
     pub begun: Instant,
     /// When it is to be looked at, and ended if it has taken too long.
@@ -101,7 +103,7 @@ impl Work {
     pub fn new(worker: Worker, job: Job, about: &str, limit: Duration) -> Self {
         let begun = Instant::now();
         let name = format!("{} {about}", job.verb()).trim_end().to_owned();
-        let for_metrics = matches!(job, Job::Metrics);
-        Self { worker, job: Some(job), name, for_metrics, begun, deadline: begun + limit, limit, waited_until: None }
+        let tells = matches!(job, Job::Telling(_));
+        Self { worker, job: Some(job), name, tells, begun, deadline: begun + limit, limit, waited_until: None }
     }
 }

@@ -24,7 +24,7 @@ use nix::sys::{
     },
     stat::{Mode, umask},
 };
-use wasmedge_shim_protocol::{ContainerKey, ExitStatus, Failure, MetricsAddress, Reply};
+use wasmedge_shim_protocol::{ContainerKey, ExitStatus, Export, Failure, MetricsAddress, Reply};
 
 use super::{
     deletions::KILLED,
@@ -36,7 +36,7 @@ use super::{
 use crate::{
     metrics::{self, Answer, Counts, HostReport, Node, Workers},
     sandbox::oom_kills,
-    wasm,
+    traces, wasm,
 };
 
 /// Most addresses of one host.
@@ -183,8 +183,36 @@ impl Host {
             Ok((Reply::Reported(String::new()), Vec::new()))
         };
         let worker = Worker::spawn(None, &self.confinement, &[connection.as_fd()], work).map_err(anyhow::Error::from);
-        if let Err(error) = worker.and_then(|worker| self.add_worker(worker, Job::Metrics, "", LIMIT)) {
+        if let Err(error) =
+            worker.and_then(|worker| self.add_worker(worker, Job::Telling("telling metrics"), "", LIMIT))
+        {
             log::warn!("no metrics for who asks: {error:#}");
+        }
+    }
+
+    /// Whether there may be one more worker that tells of the host.
+    fn may_tell(&self) -> bool {
+        self.workers.values().filter(|work| work.tells).count() < MOST_WORKERS
+    }
+
+    /// Lets a worker send a span of the shim's, and those that belong to it, to whoever collects them. What is too much is not sent.
+    pub(super) fn export(&mut self, caller: Caller, export: &Export) {
+        self.reply(caller, Ok(Reply::Reported(String::new())), Vec::new());
+        if !self.may_tell() {
+            return log::debug!("spans of {} are not sent: there are too many", self.called(&export.key));
+        }
+        let (about, location) = (self.called(&export.key), &self.location);
+        let stages = self.containers.get(&export.key).and_then(|container| container.stages.clone());
+        let work = || {
+            if let Err(error) = traces::send(location, export, &stages.unwrap_or_default()) {
+                log::warn!("{error:#}");
+            }
+            Ok((Reply::Reported(String::new()), Vec::new()))
+        };
+        let worker = Worker::spawn(Some(&about), &self.confinement, &[], work).map_err(anyhow::Error::from);
+        let job = Job::Telling("sending spans of");
+        if let Err(error) = worker.and_then(|worker| self.add_worker(worker, job, &about, LIMIT)) {
+            log::warn!("spans of {about} are not sent: {error:#}");
         }
     }
 
@@ -192,8 +220,7 @@ impl Host {
     pub(super) fn hear_of_metrics(&mut self) {
         let now = Instant::now();
         self.telling.paused_until.take_if(|until| *until <= now);
-        let busy = self.workers.values().filter(|work| work.for_metrics).count();
-        let listening = self.telling.paused_until.is_none() && busy < MOST_WORKERS;
+        let listening = self.telling.paused_until.is_none() && self.may_tell();
         if listening == self.telling.listening {
             return;
         }
@@ -253,7 +280,7 @@ impl Host {
                 Some(Job::Delete(..)) => workers.deleting += 1,
                 Some(Job::Short(..)) => workers.other += 1,
                 // One that has reported is about to end.
-                Some(Job::Metrics) | None => continue,
+                Some(Job::Telling(_)) | None => continue,
             }
             workers.waiting += usize::from(work.worker.waits_for_compiler());
         }

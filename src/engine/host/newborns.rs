@@ -18,17 +18,27 @@ use super::{
     job::Caller,
     state::Host,
 };
-use crate::{journal::called, sandbox::MountedCgroups};
+use crate::{journal::called, noted::Stages, sandbox::MountedCgroups};
+
+/// A container that a worker has made.
+pub struct Newborn {
+    /// Its name.
+    pub key: ContainerKey,
+    /// What Kubernetes calls it, as far as its shim knows.
+    pub pod: Option<PodName>,
+    /// The stages of its creation, where they are traced.
+    pub stages: Option<Stages>,
+}
 
 /// A process that was checked.
-struct Newborn {
+struct Checked {
     pid: i32,
     pidfd: Pidfd,
     /// The terminal's master, if there is one.
     master: Option<OwnedFd>,
 }
 
-impl Newborn {
+impl Checked {
     /// What its shim is sent.
     fn descriptors(&self) -> Result<Vec<OwnedFd>> {
         let copies = [Some(self.pidfd.as_fd()), self.master.as_ref().map(AsFd::as_fd)];
@@ -41,9 +51,8 @@ impl Host {
     /// Takes a new container in, for whoever asked for it; whether there is one now.
     pub(super) fn finish_create(
         &mut self,
-        key: ContainerKey,
+        Newborn { key, pod, stages }: Newborn,
         caller: Caller,
-        pod: Option<PodName>,
         outcome: Outcome,
         fds: Vec<OwnedFd>,
     ) -> bool {
@@ -65,8 +74,9 @@ impl Host {
                 self.start_delete(Caller::Nobody, key, None);
             }
             (Ok((copies, newborn)), Caller::Shim { connection: owner, .. }) => {
-                let (Newborn { pid, pidfd, .. }, late_hooks) = (newborn, created.late_hooks);
-                self.containers.insert(key, Container { pid, pidfd, status: None, owner, cgroups, pod, late_hooks });
+                let (Checked { pid, pidfd, .. }, late_hooks) = (newborn, created.late_hooks);
+                self.containers
+                    .insert(key, Container { pid, pidfd, status: None, owner, cgroups, pod, stages, late_hooks });
                 self.watch_process(pid);
                 self.reply(caller, outcome, copies);
                 return true;
@@ -83,7 +93,7 @@ impl Host {
             return self.reply(caller, outcome, Vec::new());
         };
         match self.check(*pid, fds).and_then(|newborn| Ok((newborn.descriptors()?, newborn))) {
-            Ok((copies, Newborn { pid, pidfd, .. })) => {
+            Ok((copies, Checked { pid, pidfd, .. })) => {
                 self.telling.counts.execs += 1;
                 if !self.is_connected(connection) {
                     // Nobody would ever know of it.
@@ -102,7 +112,7 @@ impl Host {
     }
 
     /// The process behind the first of `fds`, of which its worker says that it has the id `claimed`.
-    fn check(&self, claimed: u32, fds: Vec<OwnedFd>) -> Result<Newborn> {
+    fn check(&self, claimed: u32, fds: Vec<OwnedFd>) -> Result<Checked> {
         let mut fds = fds.into_iter();
         let pidfd = fds.next().context("the worker has sent no descriptor of the process that it made")?;
         let master = fds.next();
@@ -119,7 +129,7 @@ impl Host {
             let _ = pidfd.send_signal(libc::SIGKILL);
             bail!("the worker has made process {pid} and reported process {claimed}");
         }
-        Ok(Newborn { pid, pidfd, master })
+        Ok(Checked { pid, pidfd, master })
     }
 
     /// Whether the container's init is in these cgroups, and this host is not.

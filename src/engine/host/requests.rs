@@ -12,7 +12,7 @@ use super::{
     stdio,
     worker::Worker,
 };
-use crate::{journal::called, sandbox};
+use crate::{journal::called, noted, sandbox};
 
 impl Host {
     pub(super) fn handle(&mut self, connection: ConnectionId, message: ToHost, fds: Vec<OwnedFd>) {
@@ -24,6 +24,7 @@ impl Host {
             Request::Exec(exec) => self.exec(caller, exec, fds),
             Request::Update(update) => self.update(caller, update),
             Request::Report => self.tell(caller),
+            Request::Export(export) => self.export(caller, &export),
             Request::Delete { key, with_siblings } => {
                 if with_siblings {
                     self.delete_siblings(&key);
@@ -55,10 +56,14 @@ impl Host {
         let keep: Vec<_> = stdio.iter().map(std::os::fd::AsFd::as_fd).collect();
         let location = &self.location;
         let limit = self.patience;
+        let asked = create.further.traced.then(noted::unix_nanos);
         let about = called(&create.key, create.further.pod.as_ref());
         let worker = Worker::spawn(Some(&about), &self.confinement, &keep, || {
             // The worker's copies of the descriptors are its own; the host's are dropped below.
             let stdio = stdio::duplicate(&stdio).map_err(|error| Failure::internal(error.to_string()))?;
+            if let Some(asked) = asked {
+                noted::trace(asked);
+            }
             sandbox::create(location, &create, stdio)
         })?;
         self.add_worker(worker, Job::Create(create.key, caller, create.further.pod), &about, limit)

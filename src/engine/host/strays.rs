@@ -52,7 +52,7 @@ impl Host {
     pub(super) fn oldest_maker(&self, key: Option<&ContainerKey>) -> Option<u64> {
         let makes = |job: &Job| match job {
             Job::Create(of, ..) | Job::Exec(of, _) => key.is_none_or(|key| key == of),
-            Job::Short(..) | Job::Delete(..) | Job::Metrics => false,
+            Job::Short(..) | Job::Delete(..) | Job::Telling(_) => false,
         };
         let makers = self.workers.values().filter(|work| work.job.as_ref().is_some_and(makes));
         makers.map(|work| work.worker.started).min()

@@ -11,6 +11,7 @@ use wasmedge_shim_protocol::{ContainerKey, Failure, Outcome};
 use super::{
     child,
     job::{COMPILATION, Caller, Job, Made, Work},
+    newborns::Newborn,
     state::Host,
     strays::kill_group,
 };
@@ -36,8 +37,8 @@ impl Host {
             Ok(Some((outcome, noted, fds))) => {
                 let took = work.begun.elapsed();
                 if let Some(job) = work.job.take() {
-                    self.telling.counts.noted(noted);
-                    self.finish(job, outcome, fds, Made { module: noted.module, took });
+                    self.telling.counts.noted(&noted);
+                    self.finish(job, outcome, fds, Made { module: noted.module, took, stages: noted.stages });
                     self.unsettled = true;
                 }
             }
@@ -71,10 +72,10 @@ impl Host {
     fn finish(&mut self, job: Job, outcome: Outcome, fds: Vec<OwnedFd>, made: Made) {
         match job {
             Job::Create(key, caller, pod) => {
-                let done = self.finish_create(key, caller, pod, outcome, fds);
+                let done = self.finish_create(Newborn { key, pod, stages: made.stages }, caller, outcome, fds);
                 self.telling.counts.created(made.module, done.then_some(made.took));
             }
-            Job::Metrics => {}
+            Job::Telling(_) => {}
             Job::Exec(key, caller) => self.finish_exec(key, caller, outcome, fds),
             Job::Short(_, caller) => self.reply(caller, outcome, fds),
             Job::Delete(deletion) => self.finish_delete(deletion, outcome),
@@ -109,14 +110,14 @@ impl Host {
         };
         let failure = Failure::internal(format!("the worker that was {} {why}", work.name));
         work.end();
-        self.telling.counts.workers_lost += u64::from(!matches!(job, Job::Metrics));
+        self.telling.counts.workers_lost += u64::from(!matches!(job, Job::Telling(_)));
         kill_group(worker);
         match job {
             Job::Create(key, caller, _) => {
                 self.telling.counts.created(None, None);
                 self.start_delete(caller, key, Some(failure));
             }
-            Job::Metrics => {}
+            Job::Telling(_) => {}
             Job::Delete(deletion) => self.delete_died(deletion, why == KILLED, failure),
             Job::Exec(key, caller) => {
                 self.telling.counts.execs_failed += 1;

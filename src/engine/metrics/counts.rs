@@ -74,7 +74,7 @@ pub struct Counts {
 
 impl Counts {
     /// Counts what a worker has noted.
-    pub fn noted(&mut self, noted: Noted) {
+    pub fn noted(&mut self, noted: &Noted) {
         match noted.cached {
             Some(true) => self.cache_hits += 1,
             Some(false) => self.cache_misses += 1,
@@ -129,11 +129,11 @@ mod tests {
     #[test]
     fn what_workers_have_noted_is_added_up() {
         let mut counts = Counts::default();
-        let noted = Noted { module: None, cached: Some(false), waited_micros: Some(7) };
-        counts.noted(noted);
-        counts.noted(Noted { waited_micros: None, ..noted });
-        counts.noted(Noted { cached: Some(true), ..noted });
-        counts.noted(Noted::default());
+        let noted = |cached, waited_micros| Noted { cached, waited_micros, ..Noted::default() };
+        for one in [noted(Some(false), Some(7)), noted(Some(false), None), noted(Some(true), Some(7)), Noted::default()]
+        {
+            counts.noted(&one);
+        }
         let found = (counts.cache_hits, counts.cache_misses, counts.waits, counts.wait_micros);
         assert_eq!(found, (1, 2, 2, 14));
     }

@@ -135,7 +135,7 @@ fn report(key: ContainerKey, record: Record) -> Option<ContainerReport> {
     if !init.exists() {
         return None;
     }
-    let Seen { linear_memory, mode, counters } = seen.unwrap_or_default();
+    let Seen { linear_memory, mode, counters, .. } = seen.unwrap_or_default();
     let native = record.level.map(|level| level.to_string());
     let interpreted = || "interpreted".to_owned();
     let code = match mode {
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn what_a_process_says_of_its_memory_is_no_more_than_it_can_have() {
         let me = Init::of(std::process::id().cast_signed()).unwrap();
-        let said = Box::new([u64::MAX, 2, 0, 0]);
+        let said = Box::new([u64::MAX, 2, 0, 0, 0]);
         let record = Record { init: Some(me), module: true, gauges: said.as_ptr().addr() as u64, ..Record::default() };
         let reported = report(ContainerKey { namespace: "n".into(), id: "c".into() }, record).unwrap();
         let memory = reported.linear_memory_bytes.unwrap();

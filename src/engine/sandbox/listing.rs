@@ -6,6 +6,11 @@ use wasmedge_shim_protocol::{ContainerKey, Location};
 
 use super::state::{Record, State};
 
+/// The record of a container, if it has one that is understood.
+pub fn record(location: &Location, key: &ContainerKey) -> Option<Record> {
+    State::new(location, key).record().ok().flatten()
+}
+
 /// The containers that have a record which is understood, in the order of their names. They come and go meanwhile.
 pub fn containers(location: &Location) -> Vec<(ContainerKey, Record)> {
     let names = |path| {
@@ -16,7 +21,7 @@ pub fn containers(location: &Location) -> Vec<(ContainerKey, Record)> {
     for namespace in names(location.containers()) {
         for id in names(location.namespace_state(&namespace)) {
             let key = ContainerKey { namespace: namespace.clone(), id };
-            if let Ok(Some(record)) = State::new(location, &key).record() {
+            if let Some(record) = record(location, &key) {
                 found.push((key, record));
             }
         }

@@ -46,7 +46,7 @@ pub use cgroup::{Mounted as MountedCgroups, WorkersCgroup, join as join_cgroups_
 pub use create::create;
 pub use delete::delete;
 pub use exec::exec;
-pub use listing::containers;
+pub use listing::{containers, record};
 pub use mounts::rootfs::{mount_all as mount_rootfs, unmount as unmount_rootfs};
 pub use process::Init;
 pub use start::{start, start_with_hooks};

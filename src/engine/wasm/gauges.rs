@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::statistics;
+use crate::noted::unix_nanos;
 
 /// The numbers, in the order in which they lie in memory.
 #[repr(C)]
@@ -19,6 +20,8 @@ pub struct Gauges {
     linear: AtomicU64,
     /// How the program runs: [`Mode`] as a number.
     mode: AtomicU64,
+    /// When the program was begun, in nanoseconds since the Unix epoch; 0 before.
+    begun: AtomicU64,
     /// Where the counters of instructions and of gas are; 0 where nothing is counted.
     counters: [AtomicU64; 2],
 }
@@ -33,8 +36,12 @@ pub enum Mode {
 }
 
 /// Those of the program that this process runs.
-static GAUGES: Gauges =
-    Gauges { linear: AtomicU64::new(0), mode: AtomicU64::new(0), counters: [AtomicU64::new(0), AtomicU64::new(0)] };
+static GAUGES: Gauges = Gauges {
+    linear: AtomicU64::new(0),
+    mode: AtomicU64::new(0),
+    begun: AtomicU64::new(0),
+    counters: [AtomicU64::new(0), AtomicU64::new(0)],
+};
 
 const WORDS: usize = mem::size_of::<Gauges>() / mem::size_of::<u64>();
 
@@ -45,6 +52,8 @@ pub struct Seen {
     pub linear_memory: u64,
     /// How it runs, once it is loaded.
     pub mode: Option<Mode>,
+    /// When it was begun, in nanoseconds since the Unix epoch; 0 before.
+    pub begun_unix_nanos: u64,
     /// What it has done, where that is counted.
     pub counters: Option<statistics::Counters>,
 }
@@ -64,10 +73,16 @@ pub fn linear_memory() -> u64 {
     GAUGES.linear.load(Ordering::Relaxed)
 }
 
-/// Says how the program of this process runs.
+/// Says how the program of this process runs that is about to be loaded; the host, of which it is a fork, has run one.
 pub fn set_mode(mode: Mode) {
+    GAUGES.begun.store(0, Ordering::Relaxed);
     let number = if mode == Mode::Native { 2 } else { 1 };
     GAUGES.mode.store(number, Ordering::Relaxed);
+}
+
+/// Says that the program begins now.
+pub(super) fn begin() {
+    GAUGES.begun.store(unix_nanos(), Ordering::Relaxed);
 }
 
 /// Says where the counters are.
@@ -84,7 +99,7 @@ pub(super) fn set_counters(addresses: [u64; 2]) {
 /// Those of process_vm_readv(2): `EPERM` without `CAP_SYS_PTRACE`, or where Yama forbids it.
 pub fn see(pid: i32, address: u64) -> io::Result<Seen> {
     let words: [u64; WORDS] = read(pid, address)?;
-    let [linear_memory, mode, instructions, gas] = words;
+    let [linear_memory, mode, begun_unix_nanos, instructions, gas] = words;
     let mode = match mode {
         1 => Some(Mode::Interpreted),
         2 => Some(Mode::Native),
@@ -95,7 +110,7 @@ pub fn see(pid: i32, address: u64) -> io::Result<Seen> {
         .then(|| Ok::<_, io::Error>(statistics::Counters::new(counted(instructions)?, counted(gas)?)))
         // A guest may have written any address there.
         .and_then(Result::ok);
-    Ok(Seen { linear_memory, mode, counters })
+    Ok(Seen { linear_memory, mode, begun_unix_nanos, counters })
 }
 
 fn read<const N: usize>(pid: i32, address: u64) -> io::Result<[u64; N]> {
@@ -154,6 +169,7 @@ mod tests {
             assert_eq!(program.run(&World::default(), None, |_| {}), Ending::Returned(Vec::new()));
         });
         assert_eq!((seen.linear_memory, seen.mode), (1 << 17, Some(Mode::Interpreted)));
+        assert!((unix_nanos() - seen.begun_unix_nanos) < 60_000_000_000);
         let counters = seen.counters.unwrap();
         assert!((4000..20_000).contains(&counters.instructions), "{counters:?}");
         assert!((4000..20_000).contains(&counters.gas), "{counters:?}");
@@ -164,9 +180,11 @@ mod tests {
         let seen = seen_after(|| {
             GAUGES.linear.store(u64::MAX, Ordering::Relaxed);
             GAUGES.mode.store(77, Ordering::Relaxed);
+            // Other tests of this process have run programs.
+            GAUGES.begun.store(0, Ordering::Relaxed);
             set_counters([8, u64::MAX]);
         });
-        assert_eq!(seen, Seen { linear_memory: u64::MAX, mode: None, counters: None });
+        assert_eq!(seen, Seen { linear_memory: u64::MAX, ..Seen::default() });
         assert!(see(i32::MAX, address()).is_err());
     }
 }

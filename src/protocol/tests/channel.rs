@@ -50,6 +50,7 @@ fn create() -> impl Strategy<Value = Create> {
                 preopens: terminal.then(|| vec![Preopen::Usual]),
                 metrics: stdin.then(|| MetricsAddress::Unix("/m".into())),
                 pod: stdout.then(|| PodName { name: "web".into(), ..PodName::default() }),
+                traced: stderr,
             },
         },
     )
@@ -101,8 +102,8 @@ proptest! {
 
     #[test]
     fn what_shims_of_version_7_send_is_kept(request in create()) {
-        let FurtherOptions { annotations, preopens, metrics, pod } = request.further.clone();
-        let newer = postcard::to_stdvec(&metrics).unwrap().len() + postcard::to_stdvec(&pod).unwrap().len();
+        let FurtherOptions { annotations, preopens, metrics, pod, traced } = request.further.clone();
+        let newer = postcard::to_stdvec(&(metrics, pod, traced)).unwrap().len();
         let known = FurtherOptions { annotations, preopens, ..FurtherOptions::default() };
         let expected = Create { further: known, ..request.clone() };
         let bytes = postcard::to_stdvec(&request).unwrap();

@@ -32,14 +32,14 @@ use crate::{
 };
 
 impl Shared {
-    /// Creates a container; its init's process id.
-    pub async fn create(&self, request: CreateTaskRequest) -> Result<u32> {
+    /// Creates a container, as a part of a trace or not; its init's process id.
+    pub(super) async fn create(&self, request: CreateTaskRequest, traced: bool) -> Result<u32> {
         if !request.checkpoint.is_empty() {
             return Err(TaskError::unimplemented("a Wasm container cannot be restored from a checkpoint"));
         }
         let reservation = self.tasks.reserve(&request.id)?;
         let losses = self.tasks.host_losses();
-        let (task, master) = self.make(&request).await?;
+        let (task, master) = self.make(&request, traced).await?;
         let init = &task.init;
         // Nothing about this container is published before its creation.
         let turn = init.turn.lock().await;
@@ -67,7 +67,7 @@ impl Shared {
     }
 
     /// Lets the host make it; it, and the master of its terminal if it has one.
-    async fn make(&self, request: &CreateTaskRequest) -> Result<(Arc<Task>, Option<OwnedFd>)> {
+    async fn make(&self, request: &CreateTaskRequest, traced: bool) -> Result<(Arc<Task>, Option<OwnedFd>)> {
         let options = request.options.as_ref().map_or_else(|| Ok(Options::default()), Options::from_any);
         let options = options.map_err(|error| TaskError::invalid(error.to_string()))?;
         if let Some(level) = options.log_level {
@@ -84,7 +84,7 @@ impl Shared {
             terminal: request.terminal,
             options: options.sandbox,
             containerd: self.containerd.clone(),
-            further: FurtherOptions { pod: self.pod.clone(), ..options.further },
+            further: FurtherOptions { pod: self.pod.clone(), traced, ..options.further },
         };
         let streams = prepared.streams;
         let (created, handles) = match self.engine.create(create, prepared.process_ends).await {
@@ -102,7 +102,7 @@ impl Shared {
     }
 
     /// Starts a created container, or a program in one; its process id.
-    pub async fn start(&self, id: &str, exec_id: &str) -> Result<u32> {
+    pub(super) async fn start(&self, id: &str, exec_id: &str) -> Result<u32> {
         let task = self.tasks.get(id)?;
         let process = task.process(exec_id)?;
         if !exec_id.is_empty() {

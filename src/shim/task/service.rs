@@ -33,6 +33,7 @@ use crate::{
     events::{Publisher, timestamp},
     logging,
     starting::Entry,
+    tracing::Tracing,
     trim::Activity,
 };
 
@@ -80,7 +81,8 @@ impl TaskService {
         let tasks = Arc::new(Tasks::default());
         tokio::spawn(follow(tasks.clone(), publisher.clone(), notices));
         let Names { namespace, containerd, pod } = names;
-        let shared = Arc::new(Shared { namespace, tasks, engine, containerd, pod, publisher });
+        let tracing = Tracing::by(&|name| std::env::var(name).ok());
+        let shared = Arc::new(Shared { namespace, tasks, engine, containerd, pod, tracing, publisher });
         Self { shared, exit, activity, unknown: Mutex::new(Some(entry)) }
     }
 
@@ -117,22 +119,25 @@ impl TaskService {
 
 #[async_trait]
 impl containerd_shim::Task for TaskService {
-    async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> TtrpcResult<CreateTaskResponse> {
+    async fn create(&self, context: &TtrpcContext, request: CreateTaskRequest) -> TtrpcResult<CreateTaskResponse> {
         debug!(container = request.id; "create");
         self.activity.note();
         if let Some(entry) = self.unknown.lock().unwrap_or_else(PoisonError::into_inner).take() {
             entry.end();
         }
         let (shared, id) = (self.shared.clone(), request.id.clone());
-        let pid = self.finish(&id, async move { shared.create(request).await }).await?;
+        let traced = self.shared.begin_span(context);
+        let pid = self.finish(&id, async move { shared.create_traced(request, traced).await }).await?;
         Ok(CreateTaskResponse { pid, ..Default::default() })
     }
 
-    async fn start(&self, _: &TtrpcContext, request: StartRequest) -> TtrpcResult<StartResponse> {
+    async fn start(&self, context: &TtrpcContext, request: StartRequest) -> TtrpcResult<StartResponse> {
         debug!(container = request.id; "start {}", request.exec_id);
         self.activity.note();
         let (shared, id) = (self.shared.clone(), request.id.clone());
-        let pid = self.finish(&id, async move { shared.start(&request.id, &request.exec_id).await }).await?;
+        let traced = self.shared.begin_span(context);
+        let pid =
+            self.finish(&id, async move { shared.start_traced(&request.id, &request.exec_id, traced).await }).await?;
         Ok(StartResponse { pid, ..Default::default() })
     }
 

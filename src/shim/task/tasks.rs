@@ -18,6 +18,7 @@ use crate::{
     engine::EngineClient,
     error::{Result, TaskError},
     events::Publisher,
+    tracing::Tracing,
 };
 
 /// How long a shim without a container waits for one. containerd forgets a shim when the client of a creation goes
@@ -210,6 +211,8 @@ pub struct Shared {
     pub containerd: PathBuf,
     /// What Kubernetes calls the pod.
     pub pod: Option<PodName>,
+    /// Where spans go, if anywhere.
+    pub tracing: Option<Tracing>,
     /// containerd's event bus.
     pub publisher: Arc<Publisher>,
 }
