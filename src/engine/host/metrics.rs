@@ -4,30 +4,20 @@
 //! of workers, their time and how often one is made have bounds, beyond which askers wait in the socket's queue.
 
 use std::{
-    fs, io,
-    net::SocketAddr,
-    os::{
-        fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
-        unix::fs::{FileTypeExt, MetadataExt},
-    },
-    path::Path,
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::ensure;
 use nix::sys::{
     epoll::{EpollEvent, EpollFlags},
-    socket::{
-        AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, UnixAddr, accept4, bind, listen,
-        setsockopt, socket,
-        sockopt::{ReuseAddr, ReusePort},
-    },
-    stat::{Mode, umask},
+    socket::{SockFlag, accept4},
 };
 use wasmedge_shim_protocol::{ContainerKey, ExitStatus, Export, Failure, MetricsAddress, Reply};
 
 use super::{
     deletions::KILLED,
+    endpoint::Endpoint,
     job::{Caller, Job},
     state::Host,
     watch::Watched,
@@ -54,9 +44,6 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// How soon an address that could not be had is tried again.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// Connections that wait.
-const BACKLOG: i32 = 16;
-
 /// Environment variable with the addresses that a renewed host listens at.
 const ADDRESSES: &str = "WASMEDGE_ENGINE_METRICS";
 
@@ -72,13 +59,6 @@ pub struct Telling {
     started: SystemTime,
     /// What this host has done.
     pub counts: Counts,
-}
-
-struct Endpoint {
-    address: MetricsAddress,
-    socket: OwnedFd,
-    /// The file of a unix socket as it was made.
-    file: Option<(u64, u64)>,
 }
 
 impl Default for Telling {
@@ -103,12 +83,7 @@ impl Telling {
     /// Removes the sockets' files that are still this host's.
     pub fn withdraw(&self) {
         for endpoint in &self.endpoints {
-            if let MetricsAddress::Unix(path) = &endpoint.address
-                && endpoint.file.is_some()
-                && identity(path).ok() == endpoint.file
-            {
-                let _ = fs::remove_file(path);
-            }
+            endpoint.withdraw();
         }
     }
 
@@ -140,7 +115,7 @@ impl Host {
             return;
         }
         let number = telling.endpoints.len();
-        let exposed = open(address).and_then(|endpoint| {
+        let exposed = Endpoint::open(address).and_then(|endpoint| {
             ensure!(number < MOST_ADDRESSES, "this host has {MOST_ADDRESSES} addresses already");
             let event = EpollEvent::new(EpollFlags::EPOLLIN, Watched::Metrics(number as u64).token());
             self.epoll.add(&endpoint.socket, event)?;
@@ -286,59 +261,4 @@ impl Host {
         }
         workers
     }
-}
-
-fn open(address: &MetricsAddress) -> Result<Endpoint> {
-    let (socket, file) = match address {
-        MetricsAddress::Unix(path) => open_unix(path)?,
-        MetricsAddress::Tcp(address) => {
-            let socket = new_socket(if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 })?;
-            // Another host of the node may listen there, of another version: any of them answers for all.
-            setsockopt(&socket, ReuseAddr, &true)?;
-            setsockopt(&socket, ReusePort, &true)?;
-            match *address {
-                SocketAddr::V4(address) => bind(socket.as_raw_fd(), &SockaddrIn::from(address))?,
-                SocketAddr::V6(address) => bind(socket.as_raw_fd(), &SockaddrIn6::from(address))?,
-            }
-            (socket, None)
-        }
-    };
-    listen(&socket, Backlog::new(BACKLOG)?)?;
-    Ok(Endpoint { address: address.clone(), socket, file })
-}
-
-/// Makes a socket of root alone, in place of one that is there: that of a host that is gone, or of an older one, whose metrics
-/// this one's are as well.
-fn open_unix(path: &Path) -> Result<(OwnedFd, Option<(u64, u64)>)> {
-    let directory = path.parent().context("it has no directory")?;
-    let meta = fs::metadata(directory).with_context(|| directory.display().to_string())?;
-    let own = nix::unistd::geteuid().as_raw();
-    ensure!(meta.uid() == own && meta.mode() & 0o022 == 0, "others than root can write to {}", directory.display());
-    if let Ok(meta) = fs::symlink_metadata(path) {
-        ensure!(meta.file_type().is_socket(), "{} is there and is no socket", path.display());
-    }
-    let mut new = path.as_os_str().to_owned();
-    new.push(format!(".{}", std::process::id()));
-    let new = Path::new(&new);
-    let _ = fs::remove_file(new);
-    let socket = new_socket(AddressFamily::Unix)?;
-    // For this one call: the process has one thread.
-    let before = umask(Mode::from_bits_truncate(0o177));
-    let bound = UnixAddr::new(new).and_then(|address| bind(socket.as_raw_fd(), &address));
-    umask(before);
-    bound?;
-    listen(&socket, Backlog::new(BACKLOG)?)?;
-    let placed = fs::rename(new, path).and_then(|()| identity(path));
-    if placed.is_err() {
-        let _ = fs::remove_file(new);
-    }
-    Ok((socket, Some(placed?)))
-}
-
-fn new_socket(family: AddressFamily) -> Result<OwnedFd> {
-    Ok(socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?)
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
 }

@@ -11,6 +11,7 @@ mod confine;
 mod connection;
 mod containers;
 mod deletions;
+mod endpoint;
 mod event_loop;
 mod fork;
 mod job;
