@@ -15,14 +15,17 @@ mod further;
 mod hello;
 mod location;
 mod message;
+mod metrics;
 mod packet;
 mod peer;
 mod pidfd;
 mod plugins;
+mod pod;
 mod preopen;
 mod proposals;
 mod secret;
 mod signals;
+mod trace;
 mod words;
 
 pub use aot::{Aot, AotPolicy, Optimization};
@@ -37,12 +40,15 @@ pub use message::{
     ContainerKey, Create, Created, Deleted, Exec, Exit, ExitStatus, FromHost, Outcome, Reply, Request, RootfsMount,
     SandboxOptions, StdioPresence, ToHost, Update,
 };
+pub use metrics::MetricsAddress;
 pub use packet::{MAX_FDS, Packet, receive_packet, send_packet};
 pub use peer::{Peer, check_peer};
 pub use pidfd::{Pidfd, exit_code};
 pub use plugins::Plugins;
+pub use pod::PodName;
 pub use preopen::Preopen;
 pub use proposals::{Proposal, Proposals, UnknownProposal};
 pub use secret::{Secret, wipe};
 pub use signals::{Signals, UnknownSignal};
+pub use trace::{Export, Span, TraceParent, Verb};
 pub use words::words;

@@ -4,7 +4,7 @@ use std::{io, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use containerd_shim::{
-    ExitSignal, logger,
+    ExitSignal,
     protos::{
         shim_async::create_task,
         ttrpc::r#async::{Server, transport::Listener},
@@ -17,12 +17,12 @@ use tokio::{
     net::{UnixListener, unix::pipe},
     time::sleep,
 };
-use wasmedge_shim_protocol::{Channel, check_peer};
+use wasmedge_shim_protocol::{Channel, PodName, check_peer};
 
 use crate::{
     engine::{EngineClient, Launcher},
     events::Publisher,
-    socket,
+    logging, socket,
     starting::Entry,
     task::{ABANDONED, Names, TaskService},
     trim::Activity,
@@ -42,8 +42,10 @@ pub const ANSWERED: u8 = 1;
 pub struct Daemon {
     /// containerd's namespace.
     pub namespace: String,
-    /// The container that the daemon was started for.
-    pub id: String,
+    /// What the containers of this daemon share: the id of the pod's sandbox, or of the one container.
+    pub sandbox: String,
+    /// What Kubernetes calls the pod.
+    pub pod: Option<PodName>,
     /// Whether containerd wants more messages.
     pub debug: bool,
     /// Where the daemon listens.
@@ -68,13 +70,16 @@ pub struct Daemon {
 
 /// Serves until there is nothing to serve any more.
 pub async fn serve(daemon: Daemon) -> Result<()> {
-    logger::init(daemon.debug, "info", &daemon.namespace, &daemon.id)?;
+    let common =
+        logging::Names { namespace: daemon.namespace.clone(), sandbox: daemon.sandbox, pod: daemon.pod.clone() };
+    logging::begin(common, daemon.debug)?;
     let publisher = Arc::new(Publisher::new(&daemon.events, &daemon.namespace));
     let exit = Arc::new(ExitSignal::default());
     let activity = Activity::default();
     tokio::spawn(activity.clone().trim_when_quiet());
     let engine = EngineClient::new(daemon.launcher, Some(daemon.engine));
-    let (names, entry) = (Names { namespace: daemon.namespace, containerd: daemon.containerd }, daemon.entry);
+    let (names, entry) =
+        (Names { namespace: daemon.namespace, containerd: daemon.containerd, pod: daemon.pod }, daemon.entry);
     let service = TaskService::new(names, engine, publisher.clone(), exit.clone(), activity, entry);
     let tasks = service.tasks();
     daemon.listener.set_nonblocking(true)?;

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 use containerd_shim::{Flags, StartOpts, cgroup::set_cgroup_and_oom_score, protos::shim::oci::Options as RuncOptions};
 use nix::unistd::{ForkResult, fork};
 use serde::Deserialize;
-use wasmedge_shim_protocol::Location;
+use wasmedge_shim_protocol::{Location, PodName};
 
 use crate::{
     bootstrap::{self, Age},
@@ -40,7 +40,7 @@ pub fn command(flags: &Flags) -> Result<ExitCode> {
     let source = Source::new(engine, engine_directory);
     source.remember().context("cannot write to the bundle")?;
     let launcher = Launcher::new(source);
-    let group = grouping(&options.id)?;
+    let Grouping { group, pod } = Grouping::read(&options.id)?;
     let address = options.socket_address(&group);
     // First of all: by it `delete` finds the socket of a daemon that was killed.
     fs::write("address", &address).context("cannot write to the bundle")?;
@@ -49,10 +49,17 @@ pub fn command(flags: &Flags) -> Result<ExitCode> {
         bootstrap::answer(&address, age)?;
         return Ok(ExitCode::SUCCESS);
     }
-    make_daemon(&options, launcher, &address, &socket, age)
+    make_daemon(&options, launcher, &address, &socket, (group, pod), age)
 }
 
-fn make_daemon(options: &StartOpts, launcher: Launcher, address: &str, socket: &Path, age: Age) -> Result<ExitCode> {
+fn make_daemon(
+    options: &StartOpts,
+    launcher: Launcher,
+    address: &str,
+    socket: &Path,
+    (sandbox, pod): (String, Option<PodName>),
+    age: Age,
+) -> Result<ExitCode> {
     // Started from here it is in containerd's cgroup, as shims are, and not in one that ShimCgroup names.
     let engine = launcher.connect()?;
     let location = Location::default();
@@ -72,7 +79,8 @@ fn make_daemon(options: &StartOpts, launcher: Launcher, address: &str, socket: &
             drop(tell);
             let daemon = Daemon {
                 namespace: options.namespace.clone(),
-                id: options.id.clone(),
+                sandbox,
+                pod,
                 debug: options.debug,
                 socket: socket.to_owned(),
                 identity: socket::Identity::of(socket),
@@ -120,12 +128,24 @@ fn become_daemon(daemon: Daemon) -> Result<()> {
     runtime.block_on(serve::serve(daemon))
 }
 
-/// The name that containers of one shim share. containerd runs `start` in the bundle.
-fn grouping(id: &str) -> Result<String> {
-    let text = fs::read("config.json").context("cannot read config.json")?;
-    let spec: Annotated = serde_json::from_slice(&text).context("config.json is not an OCI runtime spec")?;
-    let group = GROUP_ANNOTATIONS.iter().find_map(|name| spec.annotations.get(*name));
-    Ok(group.filter(|group| !group.is_empty()).map_or_else(|| id.to_owned(), Clone::clone))
+/// What containers of one shim share.
+struct Grouping {
+    /// A name.
+    group: String,
+    /// What Kubernetes calls the pod.
+    pod: Option<PodName>,
+}
+
+impl Grouping {
+    /// By the spec of the container `id`. containerd runs `start` in the bundle.
+    fn read(id: &str) -> Result<Self> {
+        let text = fs::read("config.json").context("cannot read config.json")?;
+        let spec: Annotated = serde_json::from_slice(&text).context("config.json is not an OCI runtime spec")?;
+        let group = GROUP_ANNOTATIONS.iter().find_map(|name| spec.annotations.get(*name));
+        let group = group.filter(|group| !group.is_empty()).map_or_else(|| id.to_owned(), Clone::clone);
+        let pod = PodName::of(&spec.annotations).map(|pod| PodName { container: String::new(), ..pod });
+        Ok(Self { group, pod })
+    }
 }
 
 /// The one part of a spec that matters here; parsing the rest would take most of this program's time.

@@ -24,7 +24,8 @@ const LISTENER: &str = "WASMEDGE_ENGINE_LISTENER";
 const HELD: &str = "WASMEDGE_ENGINE_HELD";
 
 /// Executes the engine again, with the same arguments; returns after a failure only.
-pub fn begin_anew(listener: &OwnedFd, confinement: &Confinement) -> io::Result<()> {
+/// `further` is a variable of its environment.
+pub fn begin_anew(listener: &OwnedFd, confinement: &Confinement, further: Option<(&str, String)>) -> io::Result<()> {
     let lines = |line: Vec<u8>| CString::new(line).ok();
     let args: Vec<CString> = std::env::args_os().filter_map(|arg| lines(arg.into_vec())).collect();
     let variable = |name: Vec<u8>, value: Vec<u8>| lines([name, b"=".to_vec(), value].concat());
@@ -34,6 +35,7 @@ pub fn begin_anew(listener: &OwnedFd, confinement: &Confinement) -> io::Result<(
     let kept: Vec<_> =
         [(LISTENER, listener.as_fd())].into_iter().chain(unpacked::held().map(|held| (HELD, held))).collect();
     env.extend(kept.iter().filter_map(|(name, file)| lines(format!("{name}={}", file.as_raw_fd()).into_bytes())));
+    env.extend(further.and_then(|(name, value)| lines(format!("{name}={value}").into_bytes())));
     // It is raised again, and what it was is for containers.
     confinement.give_descriptors_back()?;
     let inherit = |flag: FdFlag| kept.iter().try_for_each(|(_, file)| set_flag(*file, flag));

@@ -9,6 +9,7 @@ mod resources;
 mod service;
 mod state;
 mod tasks;
+mod traced;
 
 pub use service::{Names, TaskService};
 pub use tasks::ABANDONED;

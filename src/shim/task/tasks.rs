@@ -11,13 +11,14 @@ use tokio::{
     sync::{OwnedMutexGuard, watch},
     time::timeout,
 };
-use wasmedge_shim_protocol::{Exit, ExitStatus};
+use wasmedge_shim_protocol::{Exit, ExitStatus, PodName};
 
 use super::{container::Task, process::Process};
 use crate::{
     engine::EngineClient,
     error::{Result, TaskError},
     events::Publisher,
+    tracing::Tracing,
 };
 
 /// How long a shim without a container waits for one. containerd forgets a shim when the client of a creation goes
@@ -208,6 +209,10 @@ pub struct Shared {
     pub engine: EngineClient,
     /// The socket of containerd's API.
     pub containerd: PathBuf,
+    /// What Kubernetes calls the pod.
+    pub pod: Option<PodName>,
+    /// Where spans go, if anywhere.
+    pub tracing: Option<Tracing>,
     /// containerd's event bus.
     pub publisher: Arc<Publisher>,
 }

@@ -1,7 +1,9 @@
 //! Pods, as a kubelet makes them.
 
 mod asking;
+mod logs;
 mod settings;
+mod stats;
 
 use e2e::{Kind, Scene, cri::crictl, engine, until};
 use serde_json::Value;
