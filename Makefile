@@ -13,11 +13,13 @@ export NODE
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
 
 node := test/node/node
+# A cluster is in a node of its own, unless one is named.
+kubernetes_node := $(if $(filter default,$(NODE)),kubernetes,$(NODE))
 logs := target/logs
 # Prints how many tests passed and failed in a log of `cargo test`.
 count := awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed + 0, failed + 0 }'
 
-.PHONY: help docs docs-test build check lint unit e2e e2e-packed test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest chart-test programs programs-smoke vm demo dist dist-twice dist-test dist-smoke upgrade-test vm-arm64 bench bench-floors images node-up node-shell node-logs node-down clean
+.PHONY: help docs docs-test build check lint unit e2e e2e-packed test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest k8s k8s-smoke chart-test programs programs-smoke vm demo dist dist-twice dist-test dist-smoke upgrade-test vm-arm64 bench bench-floors images node-up node-shell node-logs node-down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -37,7 +39,7 @@ unit: ## Unit tests; TEST=NAME runs those whose name contains NAME
 	$(node) sdk >/dev/null
 	NODE_SKIP_BUILD=1 $(node) up
 	code=0
-	cargo test --locked --no-fail-fast --workspace --exclude e2e --exclude programs --exclude wasmedge-engine $(TEST) || code=$$?
+	cargo test --locked --no-fail-fast --workspace --exclude e2e --exclude programs --exclude kubernetes-tests --exclude wasmedge-engine $(TEST) || code=$$?
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(CURDIR)/$(node) exec" \
 	    cargo test --locked --no-fail-fast --package wasmedge-engine $(TEST) || code=$$?
 	exit $$code
@@ -139,6 +141,12 @@ chart-test: ## Chart, manifests and what else is in deploy/ for Kubernetes
 
 critest: ## Kubernetes' CRI conformance tests with runc and wasmedge; CRITEST_FOCUS=REGEX, RUNTIMES="…"
 	@test/critest/run
+
+k8s: ## The runtime in a Kubernetes cluster made from nothing; TEST=NAME, test/kubernetes/README.md
+	@NODE=$(kubernetes_node) test/kubernetes/run $(TEST)
+
+k8s-smoke: ## Pods alone; in CI
+	@NODE=$(kubernetes_node) test/kubernetes/run pods:: -- --skip ::runc | sed 's/^make k8s:/make k8s-smoke:/'
 
 demo: ## A Wasm and a Linux image side by side by `docker run`, from nothing
 	@examples/demo
