@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{Command, Finished, Kind};
+use e2e::{Command, Finished, Kind, cri::Container, process::Process};
 use serde_json::{Value, json};
 
 use crate::{Namespace, namespace::text};
@@ -124,6 +124,14 @@ impl Pod<'_> {
     #[track_caller]
     pub fn address(&self) -> String {
         text(&self.get(), "/status/podIP").to_owned()
+    }
+
+    /// The first process of its container.
+    #[track_caller]
+    pub fn init(&self) -> Process {
+        let pod = self.get();
+        let id = text(&pod, "/status/containerStatuses/0/containerID").trim_start_matches("containerd://").to_owned();
+        Container { id }.init()
     }
 
     /// How often its container was started again.

@@ -32,7 +32,8 @@ fn a_file_that_is_no_program_is_named(space: &Namespace, kind: Kind) {
 }
 
 fn a_module_of_a_proposal_that_is_off_is_explained(space: &Namespace, kind: Kind) {
-    for (file, word) in [("/exceptions.wasm", "exception"), ("/memory64.wasm", "memory64"), ("/atomics.wasm", "thread")]
+    for (file, word) in
+        [("/exceptions.wasm", "exception"), ("/memory64.wasm", "memory64"), ("/atomics.wasm", "threads")]
     {
         space.pod(kind, &[file]).event(&[file, word]);
     }

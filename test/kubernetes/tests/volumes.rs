@@ -1,6 +1,6 @@
 //! Volumes of every kind that one machine has.
 
-use std::{fs, time::Duration};
+use std::{fs, os::unix::fs::MetadataExt, time::Duration};
 
 use e2e::Kind;
 use kubernetes_tests::{Namespace, for_kinds};
@@ -166,18 +166,16 @@ fn the_service_account_s_token_is_there(space: &Namespace, kind: Kind) {
 }
 
 fn a_group_owns_the_volume(space: &Namespace, kind: Kind) {
-    let folder = format!("/tmp/{}", space.name());
-    let words = write_and_read(kind, "/it/file");
-    let pod = space.pod_with(kind, &crate::support::words(&words), |pod| {
+    let pod = space.pod_with(kind, &kind.sleeper(), |pod| {
         mount(pod, json!({ "emptyDir": {} }), json!({ "mountPath": "/it" }));
         pod["spec"]["securityContext"] = json!({ "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 2000 });
     });
-    assert_eq!(pod.ended(), 0, "{}", pod.logs());
+    let pod = pod.ready();
+    pod.exec(write_and_read(kind, "/it/file")).run();
     let uid = pod.get()["metadata"]["uid"].as_str().expect("a uid").to_owned();
     let file = format!("/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/it/file");
     let meta = fs::metadata(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
-    let owner = (std::os::unix::fs::MetadataExt::uid(&meta), std::os::unix::fs::MetadataExt::gid(&meta));
-    assert_eq!(owner, (1000, 2000), "{folder}");
+    assert_eq!((meta.uid(), meta.gid()), (1000, 2000));
 }
 
 fn a_module_comes_from_a_config_map(space: &Namespace, kind: Kind) {
