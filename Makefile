@@ -145,7 +145,7 @@ critest: ## Kubernetes' CRI conformance tests with runc and wasmedge; CRITEST_FO
 k8s: ## The runtime in a Kubernetes cluster made from nothing; TEST=NAME, test/kubernetes/README.md
 	@NODE=$(kubernetes_node) test/kubernetes/run $(TEST)
 
-k8s-smoke: ## Pods alone; in CI
+k8s-smoke: ## The same, pods alone: minutes
 	@NODE=$(kubernetes_node) test/kubernetes/run pods:: -- --skip ::runc | sed 's/^make k8s:/make k8s-smoke:/'
 
 demo: ## A Wasm and a Linux image side by side by `docker run`, from nothing
