@@ -214,8 +214,12 @@ fn warm_up() {
     for (kind, words) in [(Kind::Wasm, vec!["/hello.wasm"]), (Kind::Linux, vec!["true"]), (Kind::Runc, vec!["true"])] {
         let name = format!("warm-{kind:?}").to_lowercase();
         ctr::Run::new(name.clone(), kind).run(words.clone()).exits(0);
-        let object = pod::object(&name, kind, &words).to_string();
-        command("kubectl").args(["apply", "--filename", "-"]).input(object).run();
+        let mut object = pod::object(&name, kind, &words);
+        if kind == Kind::Linux {
+            // For the cgroup of its class of service, which comes with the first such pod.
+            object["spec"]["containers"][0]["resources"] = json!({ "requests": { "memory": "1Mi" } });
+        }
+        command("kubectl").args(["apply", "--filename", "-"]).input(object.to_string()).run();
         let done = "--for=jsonpath={.status.phase}=Succeeded";
         command("kubectl").args(["wait", done, "--timeout=50s", "pod", &name]).run();
         command("kubectl").args(["delete", "pod", &name]).run();
