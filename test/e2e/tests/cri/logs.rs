@@ -5,25 +5,10 @@ use std::fs;
 use e2e::{Kind, Scene, cri::crictl, engine, until};
 use serde_json::json;
 
+use super::settings::Options;
+
 /// containerd's log, in which those of the shims are.
 const CONTAINERD: &str = "/var/log/containerd.log";
-const OPTIONS: &str = "/etc/containerd/wasmedge-options.toml";
-
-/// Options of the handler `wasmedge-options`; takes them away again.
-struct Options;
-
-impl Options {
-    fn new(text: &str) -> Self {
-        fs::write(OPTIONS, text).unwrap();
-        Self
-    }
-}
-
-impl Drop for Options {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(OPTIONS);
-    }
-}
 
 #[test]
 fn each_line_of_the_engine_s_log_about_a_container_names_pod_and_container() {
