@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use wasmedge_shim_protocol::{ContainerKey, Export, Location, Span, TraceParent, Verb};
+use wasmedge_shim_protocol::{ContainerKey, Export, Location, Span, TraceParent, Verb, new_span_id};
 
 use crate::{noted::Stages, sandbox, wasm::gauges};
 
@@ -19,6 +19,9 @@ const PATIENCE: u64 = 5;
 
 /// How long a module that was started may take to its first instruction, as far as it is told.
 const FIRST: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(2));
+
+/// Longest head of an answer, in bytes. Its body is not read.
+const HEAD: usize = 16 << 10;
 
 /// Kinds of spans, as the protocol numbers them.
 const INTERNAL: u8 = 1;
@@ -40,13 +43,17 @@ pub fn send(location: &Location, export: &Export, stages: &Stages) -> Result<()>
     let body = document(export, attributes, stages, first).to_string();
     let mut request = minreq::post(&export.url)
         .with_timeout(PATIENCE)
+        // The headers may be a secret, and are for this address only.
+        .with_follow_redirects(false)
+        .with_max_status_line_length(HEAD)
+        .with_max_headers_size(HEAD)
         .with_header("Content-Type", "application/json")
         .with_body(body);
     let sound = |text: &str| !text.is_empty() && !text.contains(|letter: char| letter.is_control());
     for (name, value) in export.headers.iter().filter(|(name, value)| sound(name) && sound(value)) {
         request = request.with_header(name, value.to_string());
     }
-    let answer = request.send().with_context(|| format!("cannot send spans to {}", export.url))?;
+    let answer = request.send_lazy().with_context(|| format!("cannot send spans to {}", export.url))?;
     if !(200..300).contains(&answer.status_code) {
         bail!("{} does not take spans: {} {}", export.url, answer.status_code, answer.reason_phrase);
     }
@@ -101,14 +108,14 @@ fn document(export: &Export, attributes: Vec<Value>, stages: &Stages, first: Opt
     let below = TraceParent { trace: parent.trace, span: *id };
     match (export.verb, stages.ends()) {
         (Verb::Create, Some(whole)) => {
-            let engine = random();
+            let engine = new_span_id();
             spans.push(span(&below, &engine, "wasmedge-engine create", INTERNAL, whole));
             let below = TraceParent { span: engine, ..below };
-            spans.extend(stages.spans().map(|(name, times)| span(&below, &random(), name, INTERNAL, times)));
+            spans.extend(stages.spans().map(|(name, times)| span(&below, &new_span_id(), name, INTERNAL, times)));
         }
         (Verb::Start, _) => {
             let first =
-                first.map(|first| span(&below, &random(), "to the first instruction", INTERNAL, (times.0, first)));
+                first.map(|first| span(&below, &new_span_id(), "to the first instruction", INTERNAL, (times.0, first)));
             spans.extend(first);
         }
         (Verb::Create, None) => {}
@@ -146,17 +153,14 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// An id that nobody else has; not 0, which is none.
-fn random() -> [u8; 8] {
-    let mut bytes = [0; 8];
-    // SAFETY: writes as many bytes as there are.
-    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
-    bytes[7] |= 1;
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+        thread,
+    };
+
     use super::*;
     use crate::noted::Stage;
 
@@ -201,5 +205,37 @@ mod tests {
         let failed = of("it broke", None)["resourceSpans"][0]["scopeSpans"][0]["spans"].clone();
         assert_eq!(failed.as_array().unwrap().len(), 1);
         assert_eq!(failed[0]["status"], json!({ "code": 2, "message": "it broke" }));
+    }
+
+    /// Sends a span to a collector that answers like this; where it was asked, and why it was refused.
+    fn refused(answer: impl Fn(u16) -> String) -> (bool, String) {
+        let [one, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let port = |socket: &TcpListener| socket.local_addr().unwrap().port();
+        let export = Export { url: format!("http://127.0.0.1:{}/v1/traces", port(&one)), ..export(Verb::Create, "") };
+        let answer = answer(port(&other));
+        other.set_nonblocking(true).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut client = one.accept().unwrap().0;
+                let _ = client.read(&mut [0; 4096]).and_then(|_| client.write_all(answer.as_bytes()));
+            });
+            let error = send(&Location::default(), &export, &Stages::default()).unwrap_err();
+            (other.accept().is_ok(), format!("{error:#}"))
+        })
+    }
+
+    #[test]
+    fn a_collector_sends_nobody_elsewhere() {
+        let answer = |other| {
+            format!("HTTP/1.1 307 Elsewhere\r\nLocation: http://127.0.0.1:{other}/\r\nContent-Length: 0\r\n\r\n")
+        };
+        let (asked, error) = refused(answer);
+        assert!(!asked && error.contains("307 Elsewhere"), "{error}");
+    }
+
+    #[test]
+    fn a_head_without_end_is_refused() {
+        let endless = |_| format!("HTTP/1.1 200 OK\r\n{}", "a: b\r\n".repeat(1 << 16));
+        assert!(refused(endless).1.contains("cannot send spans"));
     }
 }

@@ -50,5 +50,5 @@ pub use preopen::Preopen;
 pub use proposals::{Proposal, Proposals, UnknownProposal};
 pub use secret::{Secret, wipe};
 pub use signals::{Signals, UnknownSignal};
-pub use trace::{Export, Span, TraceParent, Verb};
+pub use trace::{Export, Span, TraceParent, Verb, new_span_id};
 pub use words::words;

@@ -79,6 +79,15 @@ pub struct Export {
     pub span: Span,
 }
 
+/// An id for a span, which nobody else has; not 0, which is none.
+pub fn new_span_id() -> [u8; 8] {
+    let mut bytes = [0; 8];
+    // SAFETY: writes as many bytes as there are.
+    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
+    bytes[7] |= 1;
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

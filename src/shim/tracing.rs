@@ -11,7 +11,7 @@ use std::{
 
 use log::warn;
 use percent_encoding::percent_decode_str;
-use wasmedge_shim_protocol::{ContainerKey, Export, Secret, Span, TraceParent, Verb};
+use wasmedge_shim_protocol::{ContainerKey, Export, Secret, Span, TraceParent, Verb, new_span_id};
 
 /// ttrpc's metadata in which containerd says what trace a request is a part of.
 const TRACEPARENT: &str = "traceparent";
@@ -72,7 +72,7 @@ impl Tracing {
     /// Ends it; what the host is to be given.
     pub fn end(&self, traced: &Traced, verb: Verb, key: ContainerKey, error: String) -> Export {
         let Traced { parent, begin } = *traced;
-        let span = Span { parent, id: random(), times: (begin, now()), error };
+        let span = Span { parent, id: new_span_id(), times: (begin, now()), error };
         let (url, headers, resource) = (self.url.clone(), self.headers.clone(), self.resource.clone());
         Export { url, headers, resource, key, verb, span }
     }
@@ -90,15 +90,6 @@ fn pairs(text: &str) -> Vec<(String, String)> {
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// An id that nobody else has; not 0, which is none.
-fn random() -> [u8; 8] {
-    let mut bytes = [0; 8];
-    // SAFETY: writes as many bytes as there are.
-    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
-    bytes[7] |= 1;
-    bytes
 }
 
 #[cfg(test)]

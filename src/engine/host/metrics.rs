@@ -115,8 +115,7 @@ impl Host {
             return;
         }
         let number = telling.endpoints.len();
-        let exposed = Endpoint::open(address).and_then(|endpoint| {
-            ensure!(number < MOST_ADDRESSES, "this host has {MOST_ADDRESSES} addresses already");
+        let exposed = one_more(number).and_then(|()| Endpoint::open(address)).and_then(|endpoint| {
             let event = EpollEvent::new(EpollFlags::EPOLLIN, Watched::Metrics(number as u64).token());
             self.epoll.add(&endpoint.socket, event)?;
             telling.endpoints.push(endpoint);
@@ -261,4 +260,10 @@ impl Host {
         }
         workers
     }
+}
+
+/// Asked before a socket is made: that would take another host's place.
+fn one_more(number: usize) -> anyhow::Result<()> {
+    ensure!(number < MOST_ADDRESSES, "this host has {MOST_ADDRESSES} addresses already");
+    Ok(())
 }
