@@ -13,11 +13,13 @@ export NODE
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
 
 node := test/node/node
+# A cluster is in a node of its own, unless one is named.
+kubernetes_node := $(if $(filter default,$(NODE)),kubernetes,$(NODE))
 logs := target/logs
 # Prints how many tests passed and failed in a log of `cargo test`.
 count := awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed + 0, failed + 0 }'
 
-.PHONY: help docs docs-test build check lint unit e2e test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest chart-test programs programs-smoke vm demo dist dist-test dist-smoke upgrade-test vm-arm64 bench bench-floors images node-up node-shell node-logs node-down clean
+.PHONY: help docs docs-test build check lint unit e2e e2e-packed test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest k8s k8s-smoke chart-test programs programs-smoke vm demo dist dist-twice dist-test dist-smoke upgrade-test vm-arm64 bench bench-floors images node-up node-shell node-logs node-down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -37,13 +39,25 @@ unit: ## Unit tests; TEST=NAME runs those whose name contains NAME
 	$(node) sdk >/dev/null
 	NODE_SKIP_BUILD=1 $(node) up
 	code=0
-	cargo test --locked --no-fail-fast --workspace --exclude e2e --exclude programs --exclude wasmedge-engine $(TEST) || code=$$?
+	cargo test --locked --no-fail-fast --workspace --exclude e2e --exclude programs --exclude kubernetes-tests --exclude wasmedge-engine $(TEST) || code=$$?
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(CURDIR)/$(node) exec" \
 	    cargo test --locked --no-fail-fast --package wasmedge-engine $(TEST) || code=$$?
 	exit $$code
 
 e2e: ## End-to-end tests; TEST=NAME runs those whose name contains NAME
 	@test/e2e/run $(TEST)
+
+# With the one file there is no engine beside the shim that could be missing, damaged or copied, and no library of the node's.
+engines_own := a_missing_engine_is a_missing_libwasmedge_is an_engine_that_is_no_program_is a_host_whose_binary_was_copied_over
+
+e2e-packed: dist ## The same with the one file that is released, in nodes of their own; E2E_SHARDS=1 for one
+	@mkdir -p $(logs)
+	code=0
+	NODE=$(NODE)-packed NODE_PACKED=1 NODE_SKIP_BUILD=1 test/e2e/shards $(logs)/e2e-packed.log $(TEST) --skip ::runc $(engines_own:%=--skip %) || code=$$?
+	NODE=$(NODE)-packed $(node) down || code=$$?
+	read -r passed failed <<<"$$($(count) $(logs)/e2e-packed.log)"
+	echo "make e2e-packed: with the one file $$passed end-to-end tests passed, $$failed failed; log: $(logs)/e2e-packed.log"
+	[ $$code = 0 ] && [ $$passed -gt 0 ]
 
 test: ## All tests, from nothing, half of them in a node of their own; the first node stays up
 	@mkdir -p $(logs)
@@ -64,6 +78,9 @@ test: ## All tests, from nothing, half of them in a node of their own; the first
 
 dist: ## What is released, to target/dist; ARCH="amd64 arm64" for others than the machine's own
 	@dist/dist $(ARCH)
+
+dist-twice: ## The same from another checkout at another path, compared byte for byte
+	@dist/twice $(ARCH)
 
 dist-test: ## Install what is released in clean roots and run containers there; ROOT="empty trixie" for some
 	@dist/test/run $(ROOT)
@@ -124,6 +141,12 @@ chart-test: ## Chart, manifests and what else is in deploy/ for Kubernetes
 
 critest: ## Kubernetes' CRI conformance tests with runc and wasmedge; CRITEST_FOCUS=REGEX, RUNTIMES="…"
 	@test/critest/run
+
+k8s: ## The runtime in a Kubernetes cluster made from nothing; TEST=NAME, test/kubernetes/README.md
+	@NODE=$(kubernetes_node) test/kubernetes/run $(TEST)
+
+k8s-smoke: ## The same, pods alone: minutes
+	@NODE=$(kubernetes_node) test/kubernetes/run pods:: -- --skip ::runc | sed 's/^make k8s:/make k8s-smoke:/'
 
 demo: ## A Wasm and a Linux image side by side by `docker run`, from nothing
 	@examples/demo

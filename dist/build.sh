@@ -35,7 +35,7 @@ build_elsewhere() {
     say "build for $arch: both binaries, to $(binaries_dir "$arch")"
     elsewhere "$arch" cargo build --release --locked --target "$target" --package wasmedge-engine >&2 &&
         elsewhere "$arch" cargo rustc --release --locked --target "$target" --package containerd-shim-wasmedge \
-            --bin containerd-shim-wasmedge-v1 -- -C target-feature=+crt-static >&2 ||
+            --bin containerd-shim-wasmedge-v1 -- "${shim_flags[@]}" >&2 ||
         die "step failed: cargo build for $arch, see above"
 }
 
@@ -49,7 +49,7 @@ build_kubernetes() {
     fi
     say "build for $arch: wasmedge-kubernetes"
     if [ "$arch" = "$(dpkg --print-architecture)" ]; then
-        (cd "$repo" && "${build[@]}" -- -C target-feature=+crt-static) >&2
+        (cd "$repo" && anywhere "${build[@]}" -- -C target-feature=+crt-static) >&2
     else
         elsewhere "$arch" "${build[@]}" --target "$(rust_target "$arch")" -- -C target-feature=+crt-static >&2
     fi || die "step failed: cargo build of wasmedge-kubernetes for $arch, see above"
@@ -74,6 +74,6 @@ elsewhere() {
     [ -e "$sdk/libelf.a" ] || ar rc "$sdk/libelf.a"
     variable=${target//-/_}
     with_lock "$cache_dir/sdk.lock" copy_sdk >/dev/null
-    env -C "$repo" "CARGO_TARGET_${variable^^}_LINKER=$(compiler "$arch")" "CC_$variable=$(compiler "$arch")" \
+    anywhere env -C "$repo" "CARGO_TARGET_${variable^^}_LINKER=$(compiler "$arch")" "CC_$variable=$(compiler "$arch")" \
         "BINDGEN_EXTRA_CLANG_ARGS_$variable=--target=$triplet" WASMEDGE_LIB_DIR="$sdk" LIBSECCOMP_LIB_PATH="$sdk" "$@"
 }

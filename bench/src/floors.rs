@@ -14,7 +14,7 @@ use crate::record::Record;
 use crate::stats;
 
 /// Bytes of PSS of a pod's shim with one container.
-const SHIM_PSS: f64 = 3e6;
+const SHIM_PSS: f64 = 2.1e6;
 /// Bytes that a sleeping container's init has for itself.
 const CONTAINER_PRIVATE: f64 = 3e6;
 /// Time from create to delete, median, to runc's.

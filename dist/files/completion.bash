@@ -13,11 +13,11 @@ _containerd_shim_wasmedge() {
     fi
     case $before in
     --runtime) words="containerd docker k3s rke2 k0s microk8s" ;;
-    --config | --root | --prefix | --directory) words= && compopt -o default 2>/dev/null ;;
+    --config | --root | --prefix | --options | --directory) words= && compopt -o default 2>/dev/null ;;
     *)
         case $command in
-        install) words="--runtime --config --root --prefix --containerd-version --dry-run --restart --help" ;;
-        uninstall) words="--runtime --config --root --dry-run --restart --force --help" ;;
+        install) words="--runtime --config --root --prefix --containerd-version --options --dry-run --restart --help" ;;
+        uninstall) words="--runtime --config --root --dry-run --restart --force --purge --help" ;;
         check) words="--runtime --config --root --json --help" ;;
         engine) [[ -n $words ]] || compopt -o default 2>/dev/null ;;
         esac

@@ -29,7 +29,7 @@ names() {
     local version expected
     version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$repo/Cargo.toml" | head -n 1)
     expected=$(printf '%s\n' "containerd-shim-wasmedge-v1-linux-$1".{cdx.json,licences.txt,spdx.json,tar.gz} \
-        "containerd-shim-wasmedge-v1-installer-linux-$1.oci.tar" "containerd-shim-wasmedge_${version}_$1".{apk,deb,rpm})
+        "containerd-shim-wasmedge-v1-installer-linux-$1".{cdx.json,oci.tar,spdx.json} "containerd-shim-wasmedge_${version}_$1".{apk,deb,rpm})
     diff <(sort <<<"$expected") <(cd "$product" && find . -maxdepth 1 -type f -name "*[_-]$1.*" -printf '%f\n' | sort)
 }
 
@@ -53,11 +53,19 @@ has_package_files() {
 rpm_list() { rpm2cpio "$1" | cpio --list --quiet; }
 
 bills() {
-    local file
-    for file in "$product/containerd-shim-wasmedge-v1-linux-$1".{spdx,cdx}.json; do
-        for part in pkg:cargo/wasmedge-sys@ pkg:cargo/containerd-shim@ pkg:deb/debian/libwasmedge0@ pkg:deb/debian/llvm- pkg:deb/debian/libc6@; do
-            grep -q "$part" "$file" || { printf 'no %s in %s\n' "$part" "$file"; return 1; }
-        done
+    local kind shared=(pkg:cargo/{wasmedge-sys,containerd-shim}@ pkg:deb/debian/{libwasmedge0@,llvm-,libc6@,libc6-dev} pkg:generic/rust@)
+    for kind in spdx cdx; do
+        names_parts "containerd-shim-wasmedge-v1-linux-$1.$kind.json" "${shared[@]}" || return 1
+        names_parts "containerd-shim-wasmedge-v1-installer-linux-$1.$kind.json" "${shared[@]}" pkg:cargo/{wasmedge-kubernetes,rustls,ring}@ ||
+            return 1
+    done
+}
+
+names_parts() {
+    local file=$product/$1 part
+    shift
+    for part; do
+        grep -q "$part" "$file" || { printf 'no %s in %s\n' "$part" "$file"; return 1; }
     done
 }
 

@@ -10,6 +10,7 @@ try_faults() {
     check "a full disk is told and leaves nothing" full_disk
     check "an option names another place" elsewhere
     check "a read-only /usr is no matter" read_only_usr
+    check "a host that begins anew never lets go of its engine" held_while_beginning_anew
 }
 
 forget_engine() {
@@ -98,4 +99,32 @@ read_only_usr() {
     code=$?
     umount --lazy "$r/usr"
     return $code
+}
+
+# It opens the lock again if it has let go of it.
+held_while_beginning_anew() {
+    local pid tracer trace=$work/trace
+    prints "hello from wasm" run_container hello-path || return 1
+    sleep 1
+    pid=$(host)
+    pid=${pid%% *}
+    : >"$trace"
+    strace -qq -e trace=openat,execve -o "$trace" -p "$pid" &
+    tracer=$!
+    for _ in $(seq 50); do
+        grep -q '^TracerPid:[[:space:]]*[1-9]' "/proc/$pid/status" && break
+        sleep 0.1
+    done
+    : >"$r/run/containerd-shim-wasmedge/renew"
+    # It looks for that when it is asked for something, and when that is over.
+    prints "hello from wasm" run_container hello-path || return 1
+    for _ in $(seq 400); do
+        grep -q '^execve("/proc/self/exe".* = 0' "$trace" && break
+        sleep 0.1
+    done
+    # Then it leaves a child behind, and the tracer ends with it.
+    grep -q '^execve("/proc/self/exe".* = 0' "$trace" || kill -INT "$tracer"
+    wait "$tracer"
+    prints "hello from wasm" run_container hello-path || return 1
+    grep '^execve("/proc/self/exe".* = 0' "$trace" && ! grep '/\.lock"' "$trace"
 }

@@ -5,7 +5,7 @@
 //! dist-tools licences PACKAGES ARCH TARGET OUTPUT         the licences of all that is in it
 //! dist-tools image ARCH TARGET SHIM KUBERNETES LICENCES OUTPUT
 //!                                                         the image that installs it in Kubernetes
-//! dist-tools sbom PACKAGES ARCH TARGET FILE TIME          FILE.spdx.json and FILE.cdx.json
+//! dist-tools sbom PART PACKAGES ARCH TARGET FILE TIME     FILE.spdx.json and FILE.cdx.json; PART is file or installer
 //! dist-tools provenance PACKAGES ARCH TARGET SUMS COMMIT  the statement where the files in SUMS come from
 //! dist-tools to-sign STATEMENT                            what is to be signed for it
 //! dist-tools envelope STATEMENT SIGNATURE                 both, each as base64, in one
@@ -42,8 +42,16 @@ fn main() -> Result<()> {
             let others = licences::text("wasmedge-kubernetes", &materials::crates(&materials::KUBERNETES, target)?)?;
             fs::write(output, image::archive(arch, files, others)?).with_context(|| format!("cannot write {output}"))
         }
-        ["sbom", packages, arch, target, file, time] => {
-            write_sboms(file, time.parse().context("no time")?, &materials(packages.as_ref(), arch, target)?)
+        ["sbom", part, packages, arch, target, file, time] => {
+            let mut materials = materials(packages.as_ref(), arch, target)?;
+            match part {
+                "file" => {}
+                "installer" => materials.extend(materials::crates(&materials::KUBERNETES, target)?),
+                other => bail!("there is no bill of {other}"),
+            }
+            materials.sort();
+            materials.dedup();
+            write_sboms(file, time.parse().context("no time")?, &materials)
         }
         ["provenance", packages, arch, target, sums, commit] => {
             let materials = materials(packages.as_ref(), arch, target)?;
@@ -71,7 +79,8 @@ fn read(path: &str) -> Result<Vec<u8>> {
 }
 
 fn materials(packages: &Path, arch: &str, target: &str) -> Result<Vec<Material>> {
-    Ok([materials::crates(&materials::SHIM, target)?, materials::packages(packages, arch)?].concat())
+    let crates = materials::crates(&materials::SHIM, target)?;
+    Ok([crates, materials::packages(packages, arch)?, materials::toolchain(arch)?].concat())
 }
 
 fn write_sboms(file: &str, made: i64, materials: &[Material]) -> Result<()> {

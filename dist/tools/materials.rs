@@ -1,12 +1,13 @@
-//! What the binaries are made of: crates, and Debian's packages.
+//! What the binaries are made of: crates, Debian's packages, and what the compilers add.
 
 use std::{
     collections::{HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cargo_metadata::{DependencyKind, MetadataCommand, PackageId};
 
 /// The crates that become the one file.
@@ -85,7 +86,7 @@ pub fn packages(directory: &Path, arch: &str) -> Result<Vec<Material>> {
     let text = fs::read_to_string(&versions).with_context(|| format!("cannot read {}", versions.display()))?;
     let material = |line: &str| {
         let (name, version) = line.split_once(' ')?;
-        let purl = format!("pkg:deb/debian/{name}@{}?arch={arch}", version.replace(':', "%3A").replace('+', "%2B"));
+        let purl = deb(name, version, arch);
         let copyright = directory.join("root/usr/share/doc").join(name).join("copyright");
         let (name, version) = (name.to_owned(), version.to_owned());
         Some(Material { name, version, licence: None, purl, texts: vec![copyright] })
@@ -96,4 +97,68 @@ pub fn packages(directory: &Path, arch: &str) -> Result<Vec<Material>> {
         .collect::<Result<_>>()?;
     materials.sort();
     Ok(materials)
+}
+
+/// What is linked statically and is neither a crate nor unpacked: Rust's standard library, and the C library and compiler's of the
+/// machine that builds. Who builds the same again needs the same of these.
+///
+/// # Errors
+/// rustc or dpkg-query does not know them.
+pub fn toolchain(arch: &str) -> Result<Vec<Material>> {
+    let native = said("dpkg", &["--print-architecture"])?;
+    let (libc, gcc) = match arch == native.trim() {
+        true => ("libc6-dev".to_owned(), "gcc".to_owned()),
+        false => (format!("libc6-dev-{arch}-cross"), "gcc-aarch64-linux-gnu".to_owned()),
+    };
+    let version = said("rustc", &["--version"])?;
+    let version = version.split_whitespace().nth(1).context("rustc tells no version")?;
+    let material = |name: &str, version: &str, licence: &str, purl: String| Material {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        licence: Some(licence.to_owned()),
+        purl,
+        texts: Vec::new(),
+    };
+    let mut materials = vec![material("rust", version, "MIT OR Apache-2.0", format!("pkg:generic/rust@{version}"))];
+    for (name, licence) in [(libc, "LGPL-2.1-or-later"), (gcc, "GPL-3.0-or-later WITH GCC-exception-3.1")] {
+        let version = said("dpkg-query", &["--show", "--showformat=${Version}", &name])?;
+        materials.push(material(&name, &version, licence, deb(&name, &version, native.trim())));
+    }
+    Ok(materials)
+}
+
+fn said(program: &str, words: &[&str]) -> Result<String> {
+    let output = Command::new(program).args(words).output().with_context(|| format!("cannot run {program}"))?;
+    ensure!(
+        output.status.success(),
+        "{program} {}: {}",
+        words.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The package URL of one of Debian's packages.
+fn deb(name: &str, version: &str, arch: &str) -> String {
+    format!("pkg:deb/debian/{name}@{}?arch={arch}", version.replace(':', "%3A").replace('+', "%2B"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_compilers_add_has_its_versions() {
+        let arch = said("dpkg", &["--print-architecture"]).unwrap();
+        let materials = toolchain(arch.trim()).unwrap();
+        let names: Vec<_> = materials.iter().map(|material| material.name.as_str()).collect();
+        assert_eq!(names, ["rust", "libc6-dev", "gcc"]);
+        assert!(
+            materials.iter().all(|one| one.version.starts_with(|first: char| first.is_ascii_digit())),
+            "{materials:?}"
+        );
+        assert!(
+            said("dpkg-query", &["--show", "no-such-package"]).unwrap_err().to_string().contains("no-such-package")
+        );
+    }
 }

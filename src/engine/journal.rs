@@ -16,7 +16,7 @@ use std::{
 };
 
 use env_logger::{Builder, Env};
-use wasmedge_shim_protocol::{ContainerKey, cut};
+use wasmedge_shim_protocol::{ContainerKey, PodName, cut};
 
 /// Size at which the log is begun anew; the one before stays beside it.
 const FULL: u64 = 16 << 20;
@@ -114,9 +114,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lets every later line of this process begin with the container's name.
-pub fn about(key: &ContainerKey) {
-    *lock(&ABOUT) = Some(key.to_string());
+/// Lets every later line of this process begin with these names.
+pub fn about_called(names: &str) {
+    *lock(&ABOUT) = Some(names.to_owned());
+}
+
+/// Lets every later line of this process begin with the container's names.
+pub fn about(key: &ContainerKey, pod: Option<&PodName>) {
+    *lock(&ABOUT) = Some(called(key, pod));
+}
+
+/// A container's names, as the log has them: containerd's and, where there is a pod, Kubernetes'.
+pub fn called(key: &ContainerKey, pod: Option<&PodName>) -> String {
+    pod.map_or_else(|| key.to_string(), |pod| format!("{key} ({pod})"))
 }
 
 /// Text with what is not printed as `{:?}` shows it; quotes stay.

@@ -14,9 +14,13 @@ mod guest;
 mod hierarchies;
 mod host;
 mod journal;
+mod metrics;
+mod noted;
 mod run;
 mod sandbox;
 mod seccomp;
+mod status;
+mod traces;
 mod wasm;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -42,6 +46,8 @@ Usage:
   wasmedge-engine cache warm [-O 0|1|2|3|s|z] [--namespace NAME] [--address SOCKET] FILE|IMAGE...
                                  compiles modules before the first container needs them: that of a file, or those of
                                  an image in containerd's namespace (default; Kubernetes' is k8s.io, Docker's moby)
+  wasmedge-engine status [--json]
+                                 what runs on this node: engine hosts, containers, compilers, the cache
   wasmedge-engine host --socket PATH [--engine PATH] [--patience SECONDS]
                                  serves the shims of this node; started by them; ends its workers for requests that
                                  take longer than that (120), for deletions and updates half of it
@@ -70,6 +76,10 @@ fn dispatch() -> Result<ExitCode> {
             "cache" => {
                 end_by_closed_pipes();
                 cache::command(parser)
+            }
+            "status" => {
+                end_by_closed_pipes();
+                status::command(parser)
             }
             other => bail!("there is no command \"{other}\"; see wasmedge-engine --help"),
         },

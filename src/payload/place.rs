@@ -9,6 +9,7 @@ use std::{
 
 use ruzstd::decoding::StreamingDecoder;
 use sha2::{Digest, Sha256};
+use wasmedge_shim_protocol::gone;
 
 use crate::{
     ENGINE, Entry, Error, LINKER, Manifest, Result,
@@ -113,10 +114,7 @@ fn copy(from: &mut impl Read, hash: &mut Sha256) -> io::Result<()> {
 
 /// Removes a directory of ours, whatever is in it; none is no error.
 pub fn remove(directory: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    gone(fs::remove_dir_all(directory))
 }
 
 /// The file that who uses a place holds a shared lock on (flock(2)).

@@ -3,7 +3,10 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::{DirBuilderExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
@@ -13,7 +16,7 @@ use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
 };
-use wasmedge_shim_protocol::ensure_private_dir;
+use wasmedge_shim_protocol::{ensure_private_dir, gone, others_can_replace_in};
 
 use crate::{
     ENGINE, Error, Manifest, Payload, Result,
@@ -32,7 +35,7 @@ pub struct Store {
 
 /// A payload that nobody removes as long as this lives.
 #[derive(Debug)]
-pub struct InUse(#[expect(dead_code, reason = "its lock ends with it")] Flock<File>);
+pub struct InUse(Flock<File>);
 
 impl InUse {
     /// Holds what is unpacked at `place`, if something is.
@@ -44,6 +47,13 @@ impl InUse {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             file => Ok(Some(Self(Flock::lock(file?, FlockArg::LockShared).map_err(|(_, errno)| errno)?))),
         }
+    }
+}
+
+impl AsFd for InUse {
+    /// What holds the lock: it lasts for as long as any process has it.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -87,7 +97,8 @@ impl Store {
             }
             self.unpack(&place, &manifest, compressed)?;
         }
-        remove_file(&mark_of(&place))?;
+        let mark = mark_of(&place);
+        gone(fs::remove_file(&mark)).map_err(failed("remove", &mark))?;
         let held = InUse::hold(&place).and_then(|held| held.ok_or_else(|| io::ErrorKind::NotFound.into()));
         held.map_err(failed("lock", &lock_of(&place)))
     }
@@ -111,10 +122,7 @@ impl Store {
     /// Puts `new` in its place. What is there may be in use: it is moved, and who has it open or mapped keeps it.
     fn put(&self, new: &Path, place: &Path) -> Result<()> {
         let old = self.directory.join(format!("{UNFINISHED}old"));
-        match fs::rename(place, &old) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("rename", place)(error)),
-            _ => {}
-        }
+        gone(fs::rename(place, &old)).map_err(failed("rename", place))?;
         fs::rename(new, place).map_err(failed("rename", new))?;
         remove(&old).map_err(failed("remove", &old))
     }
@@ -155,20 +163,10 @@ fn make(new: &Path, place: &Path, manifest: &Manifest, compressed: impl io::Read
     File::create_new(&lock).map(drop).map_err(failed("create", &lock))
 }
 
-fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Whoever could write to a directory above could put something else in its place. `/tmp` and its like let nobody do that.
+/// Whoever could write to a directory above could put something else in its place.
 fn check_parents(directory: &Path) -> Result<()> {
     for parent in directory.ancestors().skip(1) {
-        let meta = fs::metadata(parent).map_err(failed("use", parent))?;
-        let (mode, owner) = (meta.mode(), meta.uid());
-        let ours = owner == 0 || owner == nix::unistd::geteuid().as_raw();
-        if !ours || (mode & 0o022 != 0 && mode & 0o1000 == 0) {
+        if others_can_replace_in(&fs::metadata(parent).map_err(failed("use", parent))?) {
             return Err(failed("use", parent)(io::Error::other("others than its owner and root can write to it")));
         }
     }

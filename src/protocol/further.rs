@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Preopen;
+use crate::{MetricsAddress, PodName, Preopen};
 
 /// Options of a runtime that shims did not send at first. New ones are added at the end, absent where the sender does not know
 /// them, as [`absent_is_default`] has it.
@@ -14,6 +14,15 @@ pub struct FurtherOptions {
     pub annotations: AnnotationSource,
     /// The directories that modules find open, unless the container says otherwise; `None` for the usual ones.
     pub preopens: Option<Vec<Preopen>>,
+    /// Where the host's metrics are wanted. Since version 8.
+    #[serde(deserialize_with = "absent_is_default")]
+    pub metrics: Option<MetricsAddress>,
+    /// No option: the pod that the container is in, as far as the shim knows. Since version 8.
+    #[serde(deserialize_with = "absent_is_default")]
+    pub pod: Option<PodName>,
+    /// No option: the creation is part of a trace that is recorded. Since version 8.
+    #[serde(deserialize_with = "absent_is_default")]
+    pub traced: bool,
 }
 
 /// Whose settings of a container are heeded; each includes those before.

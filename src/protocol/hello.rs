@@ -11,7 +11,7 @@ use crate::{Error, FromHost, Result};
 /// Neighbours talk to each other as long as messages are only added: variants at the end of an enumeration, sent to peers
 /// of the version that brought them, and [`FurtherOptions`](crate::FurtherOptions), which are read and sent by those who
 /// know them. What else changes a message that exists raises [`OLDEST_PROTOCOL_VERSION`], too.
-pub const PROTOCOL_VERSION: u32 = 7;
+pub const PROTOCOL_VERSION: u32 = 8;
 
 /// Oldest version of the messages that this program speaks.
 pub const OLDEST_PROTOCOL_VERSION: u32 = 6;
@@ -113,7 +113,7 @@ mod tests {
         let hello: FromHost = postcard::from_bytes(&bytes).unwrap();
         assert_eq!(hello, FromHost::Hello(Hello { protocol: 4, program: "old".into(), oldest: 0 }));
         let error = check_hello(Some(hello)).unwrap_err();
-        assert_eq!(error.to_string(), "old speaks protocol version 4, this program version 6 to 7");
+        assert_eq!(error.to_string(), "old speaks protocol version 4, this program version 6 to 8");
     }
 
     #[test]
@@ -131,6 +131,6 @@ mod tests {
     fn ranges_are_named_and_the_program_s_name_is_one_line() {
         let hello = Hello { protocol: 99, program: "x\ny".into(), oldest: 98 };
         let error = hello.common_version().unwrap_err().to_string();
-        assert_eq!(error, "xy speaks protocol version 98 to 99, this program version 6 to 7");
+        assert_eq!(error, "xy speaks protocol version 98 to 99, this program version 6 to 8");
     }
 }

@@ -75,7 +75,24 @@ impl Location {
 
     /// State of the containers of `namespace`.
     pub fn namespace_state(&self, namespace: &str) -> PathBuf {
-        self.root.join("containers").join(namespace)
+        self.containers().join(namespace)
+    }
+
+    /// State of all containers, in a directory per namespace.
+    pub fn containers(&self) -> PathBuf {
+        self.root.join("containers")
+    }
+
+    /// The sockets of hosts, of whichever engine; some may be those of hosts that are gone.
+    pub fn hosts(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_host = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with("host-") && name.ends_with(".sock")
+        };
+        let mut hosts: Vec<PathBuf> = entries.filter(is_host).collect();
+        hosts.sort();
+        hosts
     }
 }
 
@@ -109,6 +126,8 @@ mod tests {
         fs::rename(&upgrade, &engine).unwrap();
         let renamed = location.socket(&engine).unwrap();
         assert_ne!(before, renamed);
+        fs::write(&renamed, "").unwrap();
+        assert_eq!(location.hosts(), std::slice::from_ref(&renamed));
         // Copied over the same file.
         fs::write(&engine, "newer").unwrap();
         assert_ne!(renamed, location.socket(&engine).unwrap());

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Aot, Engine, Failure, FurtherOptions, Hello, Plugins, Pod, further::absent_is_default};
+use crate::{Aot, Engine, Export, Failure, FurtherOptions, Hello, Plugins, Pod, further::absent_is_default};
 
 /// What the shim sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +82,10 @@ pub enum Request {
         /// Its shim is gone: the containers that it made are nobody's, and go as well.
         with_siblings: bool,
     },
+    /// Tell of the host itself. Since version 8.
+    Report,
+    /// Send a span to whoever collects them, with those that the host knows of; answered before that is done. Since version 8.
+    Export(Box<Export>),
 }
 
 /// Everything needed to make a container.
@@ -191,6 +195,8 @@ pub enum Reply {
     Updated,
     /// Nothing is left of it.
     Deleted(Deleted),
+    /// What the host tells of itself, as JSON: people's affair, and not the shim's. Nothing where spans are sent.
+    Reported(String),
 }
 
 /// A created container.

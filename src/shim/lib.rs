@@ -17,6 +17,7 @@ mod features;
 pub mod fuzz;
 mod install;
 mod limits;
+mod logging;
 mod options;
 mod sandbox;
 mod serve;
@@ -26,6 +27,7 @@ mod starting;
 mod stdio;
 mod task;
 mod title;
+mod tracing;
 mod trim;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -17,7 +17,7 @@ use containerd_shim::{
 };
 use log::warn;
 use toml::Table;
-use wasmedge_shim_protocol::{AnnotationSource, FurtherOptions, SandboxOptions};
+use wasmedge_shim_protocol::{AnnotationSource, FurtherOptions, MetricsAddress, SandboxOptions};
 
 use sections::{aot, engine, plugins, preopens};
 use values::{
@@ -126,6 +126,14 @@ impl Options {
                 }
                 "log" => section(name, value, |key, name, value| match key {
                     "level" => level(name, value).map(|level| options.log_level = Some(level)).map(Known),
+                    _ => Ok(Unknown),
+                })?,
+                "metrics" => section(name, value, |key, name, value| match key {
+                    "address" => {
+                        let address = named(name, MetricsAddress::NAMES, value)?;
+                        options.further.metrics = Some(address);
+                        Ok(Known(()))
+                    }
                     _ => Ok(Unknown),
                 })?,
                 "aot" => aot(&mut options.sandbox.aot, name, value)?,

@@ -1,11 +1,17 @@
 //! The daemon: one socket, the task API in its second and third version, the sandbox API where it is asked for, until containerd
 //! says that it is over.
 
-use std::{io, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use anyhow::Result;
 use containerd_shim::{
-    ExitSignal, logger,
+    ExitSignal,
     protos::{
         sandbox_async::create_sandbox,
         shim_async::create_task,
@@ -19,11 +25,12 @@ use tokio::{
     net::{UnixListener, unix::pipe},
     time::sleep,
 };
-use wasmedge_shim_protocol::{Channel, check_peer};
+use wasmedge_shim_protocol::{Channel, PodName, check_peer};
 
 use crate::{
     engine::{EngineClient, Launcher},
     events::Publisher,
+    logging,
     sandbox::SandboxService,
     socket,
     starting::{Entry, Known},
@@ -45,10 +52,12 @@ pub const ANSWERED: u8 = 1;
 pub struct Daemon {
     /// containerd's namespace.
     pub namespace: String,
-    /// The container or sandbox that the daemon was started for.
-    pub id: String,
-    /// Whether that is a sandbox.
+    /// What the containers of this daemon share: the id of the pod's sandbox, or of the one container.
+    pub sandbox: String,
+    /// Whether the daemon is to hold that sandbox.
     pub for_sandbox: bool,
+    /// What Kubernetes calls the pod, where its containers say so.
+    pub pod: Option<PodName>,
     /// Whether containerd wants more messages.
     pub debug: bool,
     /// Where the daemon listens.
@@ -73,13 +82,15 @@ pub struct Daemon {
 
 /// Serves until there is nothing to serve any more.
 pub async fn serve(daemon: Daemon) -> Result<()> {
-    logger::init(daemon.debug, "info", &daemon.namespace, &daemon.id)?;
+    let pod: Arc<OnceLock<PodName>> = Arc::new(daemon.pod.map(OnceLock::from).unwrap_or_default());
+    let common = logging::Names { namespace: daemon.namespace.clone(), sandbox: daemon.sandbox, pod: pod.clone() };
+    logging::begin(common, daemon.debug)?;
     let publisher = Arc::new(Publisher::new(&daemon.events, &daemon.namespace));
     let exit = Arc::new(ExitSignal::default());
     let activity = Activity::default();
     tokio::spawn(activity.clone().trim_when_quiet());
     let engine = EngineClient::new(daemon.launcher, Some(daemon.engine));
-    let names = Names { namespace: daemon.namespace, containerd: daemon.containerd };
+    let names = Names { namespace: daemon.namespace, containerd: daemon.containerd, pod };
     let known = Known::new(daemon.entry);
     let service = TaskService::new(names, engine, publisher.clone(), exit.clone(), activity.clone(), known.clone());
     let shared = service.shared();

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 use containerd_shim::{Flags, StartOpts, cgroup::set_cgroup_and_oom_score, protos::shim::oci::Options as RuncOptions};
 use nix::unistd::{ForkResult, fork};
 use serde::Deserialize;
-use wasmedge_shim_protocol::Location;
+use wasmedge_shim_protocol::{Location, PodName};
 
 use crate::{
     bootstrap::{self, Age},
@@ -27,7 +27,7 @@ use crate::{
     serve::{self, Daemon},
     socket,
     starting::Entry,
-    title,
+    title, trim,
 };
 
 /// Annotations that group containers into one shim: containerd's own, and the CRI's name of the pod sandbox.
@@ -43,19 +43,17 @@ pub fn command(flags: &Flags) -> Result<ExitCode> {
     let source = Source::new(engine, engine_directory);
     source.remember().context("cannot write to the bundle")?;
     let launcher = Launcher::new(source);
-    let group = grouping()?;
-    let name = if let Group::Pod(name) = &group { name } else { &options.id };
-    let address = options.socket_address(name);
+    let group = Grouping::read(&options.id)?;
+    let address = options.socket_address(&group.sandbox);
     // First of all: by it `delete` finds the socket of a daemon that was killed.
     fs::write("address", &address).context("cannot write to the bundle")?;
     let socket = PathBuf::from(address.trim_start_matches("unix://"));
-    if *name != options.id && socket::is_served(&socket) {
+    if group.sandbox != options.id && socket::is_served(&socket) {
         bootstrap::answer(&address, age)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let for_sandbox = group == Group::Sandbox;
-    let age = if for_sandbox { age.with_sandboxes() } else { age };
-    make_daemon(&options, launcher, &address, &socket, age, for_sandbox)
+    let age = if group.for_sandbox { age.with_sandboxes() } else { age };
+    make_daemon(&options, launcher, &address, &socket, group, age)
 }
 
 fn make_daemon(
@@ -63,8 +61,8 @@ fn make_daemon(
     launcher: Launcher,
     address: &str,
     socket: &Path,
+    group: Grouping,
     age: Age,
-    for_sandbox: bool,
 ) -> Result<ExitCode> {
     // Started from here it is in containerd's cgroup, as shims are, and not in one that ShimCgroup names.
     let engine = launcher.connect()?;
@@ -85,8 +83,9 @@ fn make_daemon(
             drop(tell);
             let daemon = Daemon {
                 namespace: options.namespace.clone(),
-                id: options.id.clone(),
-                for_sandbox,
+                sandbox: group.sandbox,
+                for_sandbox: group.for_sandbox,
+                pod: group.pod,
                 debug: options.debug,
                 socket: socket.to_owned(),
                 identity: socket::Identity::of(socket),
@@ -130,32 +129,35 @@ fn become_daemon(daemon: Daemon) -> Result<()> {
     socket::take_over(&daemon.listener)?;
     // SAFETY: the process has one thread.
     unsafe { std::env::set_var(TTRPC_ADDRESS, &daemon.events) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().on_thread_park(trim::when_due).build()?;
     runtime.block_on(serve::serve(daemon))
 }
 
-/// Whom a shim is started for.
-#[derive(PartialEq, Eq)]
-enum Group {
-    /// A pod without a container of its own, which the shim is to hold.
-    Sandbox,
-    /// A container of the pod of this name.
-    Pod(String),
-    /// A container.
-    Alone,
+/// What containers of one shim share.
+struct Grouping {
+    /// A name: the id of the pod's sandbox, or of the one container.
+    sandbox: String,
+    /// Whether the pod has no container of its own, so that the shim is to hold it.
+    for_sandbox: bool,
+    /// What Kubernetes calls the pod, where a container says so.
+    pod: Option<PodName>,
 }
 
-/// Whom this is started for. containerd runs `start` in the bundle; that of a sandbox has no spec.
-fn grouping() -> Result<Group> {
-    let text = match fs::read("config.json") {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && is_sandbox(&std::env::current_dir()?) => {
-            return Ok(Group::Sandbox);
-        }
-        text => text.context("cannot read config.json")?,
-    };
-    let spec: Annotated = serde_json::from_slice(&text).context("config.json is not an OCI runtime spec")?;
-    let group = GROUP_ANNOTATIONS.iter().find_map(|name| spec.annotations.get(*name));
-    Ok(group.filter(|group| !group.is_empty()).map_or(Group::Alone, |group| Group::Pod(group.clone())))
+impl Grouping {
+    /// By the spec of the container `id`. containerd runs `start` in the bundle; that of a sandbox has no spec.
+    fn read(id: &str) -> Result<Self> {
+        let text = match fs::read("config.json") {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_sandbox(&std::env::current_dir()?) => {
+                return Ok(Self { sandbox: id.to_owned(), for_sandbox: true, pod: None });
+            }
+            text => text.context("cannot read config.json")?,
+        };
+        let spec: Annotated = serde_json::from_slice(&text).context("config.json is not an OCI runtime spec")?;
+        let group = GROUP_ANNOTATIONS.iter().find_map(|name| spec.annotations.get(*name));
+        let sandbox = group.filter(|group| !group.is_empty()).map_or_else(|| id.to_owned(), Clone::clone);
+        let pod = PodName::of(&spec.annotations).map(|pod| PodName { container: String::new(), ..pod });
+        Ok(Self { sandbox, for_sandbox: false, pod })
+    }
 }
 
 /// Whether a bundle is one of containerd's sandbox controller: `…/CONTROLLER/NAMESPACE/ID`.

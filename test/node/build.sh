@@ -27,10 +27,24 @@ target_dir() {
 # The shim is linked statically: containerd executes it twice for each container, and the dynamic linker would take a third
 # of the time. Its relocations, which it works through at each start, are in their packed form: 260 kB less to read. The engine
 # cannot be static: it loads libwasmedge. Each apart, as only the last crate's flags differ.
+shim_flags=(-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs)
 cargo_build() {
-    cargo build --release --locked --package wasmedge-engine &&
-        cargo rustc --release --locked --package containerd-shim-wasmedge --bin containerd-shim-wasmedge-v1 \
-            -- -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
+    anywhere cargo build --release --locked --package wasmedge-engine &&
+        anywhere cargo rustc --release --locked --package containerd-shim-wasmedge --bin containerd-shim-wasmedge-v1 \
+            -- "${shim_flags[@]}"
+}
+
+# anywhere COMMAND…: runs cargo so that what it builds does not depend on where checkout, target directory and crates lie. Their
+# paths stand in messages of panics, and in the order of what is linked.
+anywhere() {
+    local home=${CARGO_HOME:-${HOME:-/root}/.cargo} registry flags
+    (cd "$repo" && cargo fetch --quiet --locked) || return 1
+    # The last one that fits counts.
+    flags=(--remap-path-prefix="$repo"=/checkout --remap-path-prefix="$(target_dir)"=/checkout/target)
+    for registry in "$home"/registry/src/*/; do
+        flags+=(--remap-path-prefix="${registry%/}"=/crates)
+    done
+    env CARGO_ENCODED_RUSTFLAGS="$(IFS=$'\x1f' && printf '%s' "${flags[*]}")" "$@"
 }
 
 build_product() {

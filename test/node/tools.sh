@@ -17,19 +17,19 @@ go_tool_path() {
     printf '%s/tools/%s-%s' "$cache_dir" "$1" "${hash:0:12}"
 }
 
-# ensure_go_tool NAME MODULE PACKAGE [FLAGS]: FLAGS are more of the linker's.
+# ensure_go_tool NAME MODULE PACKAGE [FLAGS [TAGS]]: FLAGS are more of the linker's.
 ensure_go_tool() {
     [ -x "$(go_tool_path "$1" "$2")" ] || with_lock "$cache_dir/tools.lock" build_go_tool "$@"
 }
 
 build_go_tool() {
-    local name=$1 module=$2 package=$3 flags=${4:-} out
+    local name=$1 module=$2 package=$3 flags=${4:-} tags=${5:-} out
     out=$(go_tool_path "$name" "$module")
     [ -x "$out" ] && return
     require_go
     mkdir -p "${out%/*}"
     step "$cache_dir/tools.log" "$name: go build" nice -n 10 env CGO_ENABLED=0 go build -C "$module" -trimpath -mod=readonly \
-        -ldflags "-s -w $flags" -o "$out.tmp" "$package"
+        -tags "$tags" -ldflags "-s -w $flags" -o "$out.tmp" "$package"
     mv "$out.tmp" "$out"
 }
 

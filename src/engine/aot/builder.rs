@@ -29,9 +29,13 @@ use super::{
     notes, priority, process,
     queue::{Queue, Ticket},
     store::Store,
+    tally::Ended,
     tenant::Tenant,
 };
 use crate::wasm::{Features, code_size};
+
+/// Whose turn it is to compile.
+pub const QUEUE: &str = "queue";
 
 /// How long a module must have run to earn a compilation, and how often that is looked at, while nothing is known.
 const EARNED: (Duration, u32) = (Duration::from_millis(500), 20);
@@ -157,7 +161,8 @@ impl Order<'_> {
         };
         let module = self.read(bounds.memory)?;
         let soon = bounds::is_soon_done(&module, self.aot);
-        let queue = self.queue("queue", bounds)?;
+        self.store.tally().bounds(self.store.size(), bounds.processors);
+        let queue = self.queue(QUEUE, bounds)?;
         let new = self.claim == Claim::New;
         if new && !(soon && self.can_afford(&module)?) {
             self.tell(reporter, Begun::Eventually);
@@ -290,6 +295,12 @@ impl Order<'_> {
             let put = store.put(key, level, asker.tenant, &mut native);
             put.map_err(|error| Failed::Verdict(error.to_string()))
         });
+        let ended = match &made {
+            Ok(()) => Ended::Done,
+            Err(Failed::Verdict(_)) => Ended::Failed,
+            Err(_) => Ended::Killed,
+        };
+        store.tally().compiled(level, ended, begin.elapsed());
         match made {
             Ok(()) => {
                 let variant = if key.features == Features::default() { "" } else { " (other features)" };

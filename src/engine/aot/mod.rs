@@ -25,6 +25,7 @@ mod process;
 mod queue;
 mod sealed;
 mod store;
+mod tally;
 mod tenant;
 mod waiting;
 
@@ -35,6 +36,7 @@ use std::{
 
 use wasmedge_shim_protocol::{Aot, AotPolicy, Optimization};
 
+use crate::noted;
 use crate::wasm::{initial_memory_in, interpreted_size_in, most_interpreted_size, too_large};
 use builder::{Begun, Claim, Order};
 use queue::Queue;
@@ -46,6 +48,7 @@ pub use digest::{Layers, sha256};
 pub use key::Key;
 pub use module::Module;
 pub use store::{Entry, InUse, Store};
+pub use tally::{Ended, Totals};
 pub use tenant::Tenant;
 pub use waiting::WAITS_FOR_COMPILER;
 
@@ -107,6 +110,7 @@ pub fn obtain(
         return Ok(None);
     }
     if let Some(native) = store.get(key, aot.level) {
+        noted::looked_up(true);
         return Ok(Some(native));
     }
     let order = Order { store, aot, key, module, asker, levels: &[aot.level], claim: Claim::Waiting };
@@ -125,6 +129,11 @@ pub fn obtain(
     }
 }
 
+/// Compilers of the node: how many are at work, and how many modules wait for their turn.
+pub fn compilers(store: &Store) -> (usize, usize) {
+    store.notes().map_or((0, 0), |notes| Queue::new(&notes.join(builder::QUEUE), 0, 0).counts())
+}
+
 /// Lets `module` be compiled for the node's people as `aot` says, without waiting for it.
 ///
 /// # Errors
@@ -138,6 +147,7 @@ pub fn obtain_in_background(store: &Store, aot: &Aot, key: &Key, module: Module<
 fn in_tiers(order: Order<'_>) -> Result<Option<InUse>, String> {
     let Order { store, aot, key, .. } = order;
     let quick = store.get(key, Optimization::O0);
+    noted::looked_up(quick.is_some());
     // Where nothing can be remembered nothing is earned.
     let again = store.notes().is_ok() && store.history().started_before(key).unwrap_or(false) || quick.is_some();
     let needed = quick.is_none() && interpreting(order).is_some_and(|takes| takes.comfortably > order.asker.room);
@@ -209,6 +219,7 @@ fn without(order: Order<'_>, cause: String) -> Result<Option<InUse>, String> {
 
 fn at_once(order: Order<'_>) -> Result<Option<InUse>, String> {
     let Order { store, key, .. } = order;
+    noted::looked_up(false);
     // Somebody wants it badly: it is tried again.
     store.failures().forget(key);
     insist(order, Duration::ZERO, None).map(Some)

@@ -100,6 +100,15 @@ impl Queue {
         Ok(slot)
     }
 
+    /// How many slots are taken, whatever the number of them was when they were, and how many modules wait.
+    pub fn counts(&self) -> (usize, usize) {
+        let names = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let slots = names.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"slot-"));
+        let is_taken = |file: File| Flock::lock(file, FlockArg::LockSharedNonblock).is_err();
+        let taken = slots.filter(|slot| File::open(slot.path()).is_ok_and(is_taken)).count();
+        (taken, self.waiting().map_or(0, |waiting| waiting.len()))
+    }
+
     /// Who has the result decides alone.
     fn order(&self) -> io::Result<Flock<File>> {
         ensure_private_dir(&self.directory)?;
@@ -193,7 +202,9 @@ mod tests {
         drop(second);
         let third = tickets.next().unwrap();
         assert!(queue.take(&third).unwrap().is_none(), "both slots are taken");
+        assert_eq!(queue.counts(), (2, 1));
         drop((first, slot));
+        assert_eq!(queue.counts(), (0, 1));
         assert!(queue.take(&third).unwrap().is_some());
     }
 

@@ -7,6 +7,7 @@ use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions, Permissions},
     io,
+    ops::Deref,
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -19,7 +20,7 @@ use nix::{
 };
 use wasmedge_shim_protocol::{Location, Optimization, ensure_private_dir};
 
-use super::{failures::Failures, history::History, identity, key::Key, sealed, tenant::Tenant};
+use super::{failures::Failures, history::History, identity, key::Key, sealed, tally::Tally, tenant::Tenant};
 
 /// Survives a reboot.
 const DIRECTORY: &str = "/var/lib/containerd-shim-wasmedge/aot";
@@ -28,7 +29,19 @@ const DIRECTORY: &str = "/var/lib/containerd-shim-wasmedge/aot";
 const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// Native code that is not evicted for as long as this lives.
-pub type InUse = Flock<File>;
+pub struct InUse {
+    file: Flock<File>,
+    /// The level that it was compiled at.
+    pub level: Optimization,
+}
+
+impl Deref for InUse {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
 
 /// Compiled code in the cache.
 #[derive(Debug, Clone)]
@@ -83,6 +96,16 @@ impl Store {
         Failures::new(&self.notes)
     }
 
+    /// What has been done, counted.
+    pub fn tally(&self) -> Tally {
+        Tally::new(&self.notes)
+    }
+
+    /// Most bytes that it may take.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Who has earned a compilation.
     pub fn history(&self) -> History {
         History::new(&self.notes)
@@ -100,7 +123,7 @@ impl Store {
         let path = self.path(key, level);
         let mut file = open_in_use(&path).ok()??;
         match self.trust(&mut file, &path) {
-            Ok(()) => Some(file),
+            Ok(()) => Some(InUse { file, level }),
             Err(error) => {
                 log::warn!("{} is not used and removed: {error}", path.display());
                 remove(&self.verified(&path));
@@ -209,6 +232,7 @@ impl Store {
         {
             let entry = entries.remove(index);
             if self.evict(&entry) {
+                self.tally().evicted(entry.size);
                 total -= entry.size;
                 removed += entry.size;
             }
@@ -281,7 +305,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// `None` where it has been evicted at this moment.
-fn open_in_use(path: &Path) -> io::Result<Option<InUse>> {
+fn open_in_use(path: &Path) -> io::Result<Option<Flock<File>>> {
     let file = Flock::lock(open(path)?, FlockArg::LockShared).map_err(|(_, errno)| errno)?;
     Ok((file.metadata()?.nlink() > 0).then_some(file))
 }

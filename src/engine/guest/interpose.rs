@@ -10,7 +10,7 @@ use std::{
 use libc::{c_int, c_void, size_t};
 
 use super::out_of_memory;
-use crate::wasm::UNLIMITED;
+use crate::wasm::{UNLIMITED, gauges};
 
 /// What the engine may allocate beside the guest's linear memories, at least, in bytes: without it a guest that fills
 /// its memory to the last page would take from the engine what it needs to tell the guest so.
@@ -18,8 +18,6 @@ pub const ENGINE_SLACK: u64 = 1 << 20;
 
 /// Private memory that the engine has when the guest begins, in bytes; 0 while there is no guest.
 static ENGINE: AtomicU64 = AtomicU64::new(0);
-/// Linear memory that the guest has, in bytes.
-static LINEAR: AtomicU64 = AtomicU64::new(0);
 
 /// What of the limit on private memory is not the module's, in bytes.
 static BASE: AtomicU64 = AtomicU64::new(0);
@@ -37,11 +35,6 @@ pub fn bound_linear_memory(engine: u64, most: u64) {
 /// Of `RLIMIT_DATA` this many bytes are not for the module: what it leaves beyond is the container's limit.
 pub fn set_base(bytes: u64) {
     BASE.store(bytes, Ordering::Relaxed);
-}
-
-/// Bytes of linear memory that the guest has. It never gives any back.
-pub fn linear_memory() -> u64 {
-    LINEAR.load(Ordering::Relaxed)
 }
 
 /// libc's function behind one of ours.
@@ -76,14 +69,14 @@ pub unsafe extern "C" fn mmap(
     let mapped = unsafe { libc::syscall(libc::SYS_mmap, address, length, protection, flags, fd, offset) };
     let mapped = mapped as *mut c_void;
     if grows && mapped != libc::MAP_FAILED {
-        LINEAR.fetch_add(length as u64, Ordering::Relaxed);
+        gauges::add_linear_memory(length as u64);
     }
     mapped
 }
 
 /// Whether linear memory may have so many `more` bytes. Notes where it is the container's limit that refuses them.
 fn fits(more: u64) -> bool {
-    let linear = LINEAR.load(Ordering::Relaxed).saturating_add(more);
+    let linear = gauges::linear_memory().saturating_add(more);
     if linear > MOST.load(Ordering::Relaxed) {
         return false;
     }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     files,
-    wasm::{CoreDump, Ending, Handed, Invocation, Limits, Program, World},
+    wasm::{CoreDump, Ending, Handed, Invocation, Limits, Program, World, gauges},
 };
 
 /// What was decided about the sandbox before it was built.
@@ -147,6 +147,7 @@ impl Sandbox {
 
     fn load_plain(&self, file: &File, invocation: &Invocation) -> Result<Program, String> {
         let bytes = files::read(file, files::MAX_MODULE).map_err(|error| error.to_string())?;
+        gauges::set_mode(gauges::Mode::Interpreted);
         Program::load(&bytes, invocation, &self.settings.limits(&self.limits), self.settings.features())
     }
 
@@ -154,6 +155,7 @@ impl Sandbox {
         let (limits, features) = (self.settings.limits(&self.limits), self.settings.features());
         // SAFETY: kept open by the worker that made this process.
         let code = unsafe { BorrowedFd::borrow_raw(native.file) };
+        gauges::set_mode(gauges::Mode::Native);
         match Program::load_native(code, file, invocation, &limits, features) {
             Err(_) if !native.required => self.load_plain(file, invocation),
             loaded => loaded,

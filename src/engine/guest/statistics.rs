@@ -8,8 +8,7 @@ use std::{
     },
 };
 
-use super::interpose;
-use crate::wasm::{PAGE, counters};
+use crate::wasm::{PAGE, counters, gauges};
 
 /// Longest line; a longer name of the program is cut.
 const LINE: usize = 1024;
@@ -55,7 +54,7 @@ pub fn tell() {
         wall / 1000 % 1000,
         cpu / 1_000_000,
         cpu / 1000 % 1000,
-        interpose::linear_memory() / PAGE,
+        gauges::linear_memory() / PAGE,
     );
     let length = line.position() as usize;
     // SAFETY: writes what is in the buffer.

@@ -1,10 +1,14 @@
 //! The containers that this host made and that are not deleted yet.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
-use wasmedge_shim_protocol::{ContainerKey, Exit, ExitStatus, Pidfd};
+use wasmedge_shim_protocol::{ContainerKey, Exit, ExitStatus, Pidfd, PodName};
 
 use super::connection::ConnectionId;
+use crate::noted::Stages;
 
 /// A container's init, living or dead.
 pub struct Container {
@@ -18,6 +22,10 @@ pub struct Container {
     pub owner: ConnectionId,
     /// The cgroups that were made for it.
     pub cgroups: Vec<PathBuf>,
+    /// What Kubernetes calls it, as far as its shim knows.
+    pub pod: Option<PodName>,
+    /// The stages of its creation, where they are traced.
+    pub stages: Option<Stages>,
     /// Its start takes longer than the host may.
     pub late_hooks: bool,
 }
@@ -59,6 +67,23 @@ impl Containers {
     /// Names of the containers that the shim on this connection made.
     pub fn owned_by(&self, owner: ConnectionId) -> Vec<ContainerKey> {
         self.by_key.iter().filter(|(_, container)| container.owner == owner).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// How many shims made them.
+    pub fn owners(&self) -> usize {
+        self.by_key.values().map(|container| container.owner).collect::<HashSet<_>>().len()
+    }
+
+    /// The container of the process `pid`, if it is one of theirs.
+    pub fn key_of(&self, pid: i32) -> Option<&ContainerKey> {
+        match self.by_pid.get(&pid)? {
+            Member::Init(key) | Member::Program(key, ..) => Some(key),
+        }
     }
 
     /// Takes out a container.

@@ -11,7 +11,7 @@ use super::{
     state::Host,
     worker::Worker,
 };
-use crate::sandbox;
+use crate::{journal::called, sandbox};
 
 /// How long the end of an init that was killed is waited for. After that a worker tries what it can.
 const INIT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,14 +67,15 @@ impl Host {
         if let Some(container) = self.containers.get(&key).filter(|container| container.status.is_none()) {
             let _ = self.epoll.delete(&container.pidfd);
         }
+        let about = self.called(&key);
         let container = self.containers.remove(&key);
         let location = &self.location;
         let cgroups = container.as_ref().map(|container| container.cgroups.as_slice()).unwrap_or_default();
         let delete = || sandbox::delete(location, &key, cgroups).map(|reply| (reply, Vec::new()));
-        match Worker::spawn(&key, &self.confinement, &[], delete) {
+        match Worker::spawn(Some(&about), &self.confinement, &[], delete) {
             Ok(worker) => {
                 let job = Job::Delete(Deletion { key, container, caller, failure, killed });
-                if let Err(error) = self.add_worker(worker, job, self.patience / 2) {
+                if let Err(error) = self.add_worker(worker, job, &about, self.patience / 2) {
                     self.cannot_start(caller, &error);
                 }
             }
@@ -91,7 +92,7 @@ impl Host {
         let Deletion { key, container, caller, failure, .. } = deletion;
         let outcome = outcome.map(|reply| with_known_status(reply, container.as_ref()));
         if let (Err(cause), Some(container)) = (&outcome, container) {
-            log::warn!("{key}: {cause}");
+            log::warn!("{}: {cause}", called(&key, container.pod.as_ref()));
             self.take_back(key, container);
         }
         self.reply(caller, failure.map_or(outcome, Err), Vec::new());
@@ -105,7 +106,7 @@ impl Host {
             self.take_back(key.clone(), container);
         }
         if killed && before < MOST_KILLED {
-            log::warn!("{key}: {cause}; another takes its place");
+            log::warn!("{}: {cause}; another takes its place", self.called(&key));
             return self.attempt_delete(caller, key, failure, before + 1);
         }
         self.reply(caller, Err(failure.unwrap_or(cause)), Vec::new());

@@ -56,11 +56,13 @@ impl Host {
                     Watched::Report(id) => self.read_worker(id),
                     Watched::Worker(id) => self.worker_ended(id),
                     Watched::Process(pid) => drop(self.process_ended(pid)),
+                    Watched::Metrics(number) => self.serve_metrics(number),
                 }
             }
             self.look_at_the_clock();
         }
         self.listener.withdraw();
+        self.telling.withdraw();
         log::info!("engine host {} ends", std::process::id());
         Ok(())
     }
@@ -69,8 +71,10 @@ impl Host {
     /// still wanted.
     fn patience(&self) -> EpollTimeout {
         let deadlines = self.workers.values().map(|work| work.deadline);
-        let next =
-            deadlines.chain(self.deleting.iter().map(|(_, _, until)| *until)).chain(self.listener.paused_until());
+        let next = deadlines
+            .chain(self.deleting.iter().map(|(_, _, until)| *until))
+            .chain(self.listener.paused_until())
+            .chain(self.telling.due());
         let idle = self.is_idle().then(|| Instant::now() + IDLE_CHECK);
         let Some(next) = next.chain(idle).min() else { return EpollTimeout::NONE };
         // Rounded up, lest it wakes up just before.
@@ -85,6 +89,7 @@ impl Host {
         }
         self.end_the_late();
         self.stop_waiting_for_inits();
+        self.hear_of_metrics();
         if std::mem::take(&mut self.unsettled) {
             self.end_strays();
             self.reap();
@@ -121,7 +126,7 @@ impl Host {
                 Ok(Some((message, fds))) => self.handle(id, message, fds),
                 Ok(None) => break,
                 Err(error) => {
-                    log::debug!("connection {id}: {error:#}");
+                    log::debug!("{}: {error:#}", self.connection_of(id));
                     // The containers stay: their shim may have been killed and is cleaned up after.
                     drop(self.connections.remove(&id));
                     return;
@@ -178,7 +183,7 @@ impl Host {
             Ok(None) => return false,
             Ok(Some(status)) => status,
             Err(error) => {
-                log::warn!("process {pid} has ended, it is not known how: {error}");
+                log::warn!("process {pid} of {} has ended, it is not known how: {error}", self.process_of(pid));
                 pidfd.exit_status().unwrap_or_else(|| ExitStatus::now(KILLED))
             }
         };
@@ -186,6 +191,9 @@ impl Host {
         let _ = self.epoll.delete(pidfd);
         if let Some((exit, owner, was_init)) = self.containers.ended(pid, status) {
             let key = exit.key.clone();
+            if was_init {
+                self.count_end(&key, status);
+            }
             if let Some(end) = self.connections.get(&owner).map(|connection| connection.end(exit)) {
                 self.send(owner, end, Vec::new());
             }

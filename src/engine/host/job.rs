@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use wasmedge_shim_protocol::{ContainerKey, Failure};
+use wasmedge_shim_protocol::{ContainerKey, Failure, PodName};
 
 use super::{connection::ConnectionId, containers::Container, worker::Worker};
+use crate::noted::Stages;
 
 /// How long most workers may take, unless the host was told otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -28,14 +29,16 @@ pub enum Caller {
 
 /// What a worker is doing.
 pub enum Job {
-    /// Creating a container.
-    Create(ContainerKey, Caller),
+    /// Creating a container, in the pod that its shim has named.
+    Create(ContainerKey, Caller, Option<PodName>),
     /// Running another program in one.
     Exec(ContainerKey, Caller),
     /// What leaves nothing behind when it is cut short: the verb, for people.
-    Short(&'static str, ContainerKey, Caller),
+    Short(&'static str, Caller),
     /// Removing one.
     Delete(Deletion),
+    /// Telling of the host: what, for people.
+    Telling(&'static str),
 }
 
 /// The removal of a container.
@@ -54,14 +57,25 @@ pub struct Deletion {
 
 impl Job {
     /// What it is, for people.
-    pub fn name(&self) -> String {
+    fn verb(&self) -> &'static str {
         match self {
-            Self::Create(key, _) => format!("creating {key}"),
-            Self::Exec(key, _) => format!("running a program in {key}"),
-            Self::Short(verb, key, _) => format!("{verb} {key}"),
-            Self::Delete(deletion) => format!("deleting {}", deletion.key),
+            Self::Create(..) => "creating",
+            Self::Exec(..) => "running a program in",
+            Self::Short(verb, ..) => verb,
+            Self::Delete(..) => "deleting",
+            Self::Telling(what) => what,
         }
     }
+}
+
+/// What a worker has made, for counting.
+pub struct Made {
+    /// Whether its program is a module, where that is known.
+    pub module: Option<bool>,
+    /// How long it took.
+    pub took: Duration,
+    /// Its stages, where they are traced.
+    pub stages: Option<Stages>,
 }
 
 /// A worker and what it is doing; nothing any more once it has reported.
@@ -70,6 +84,10 @@ pub struct Work {
     pub worker: Worker,
     /// What is done.
     pub job: Option<Job>,
+    /// What it is, for people: also of one that has reported.
+    pub name: String,
+    /// Whether it tells of the host.
+    pub tells: bool,
     /// When it was begun.
     pub begun: Instant,
     /// When it is to be looked at, and ended if it has taken too long.
@@ -82,8 +100,10 @@ pub struct Work {
 
 impl Work {
     /// Begins.
-    pub fn new(worker: Worker, job: Job, limit: Duration) -> Self {
+    pub fn new(worker: Worker, job: Job, about: &str, limit: Duration) -> Self {
         let begun = Instant::now();
-        Self { worker, job: Some(job), begun, deadline: begun + limit, limit, waited_until: None }
+        let name = format!("{} {about}", job.verb()).trim_end().to_owned();
+        let tells = matches!(job, Job::Telling(_));
+        Self { worker, job: Some(job), name, tells, begun, deadline: begun + limit, limit, waited_until: None }
     }
 }

@@ -67,6 +67,11 @@ impl Listener {
         &self.socket
     }
 
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Removes the socket's file if it is still this one. As long as this host listens there nobody puts another in its
     /// place, so it is done before the socket is closed.
     pub fn withdraw(&self) {

@@ -11,11 +11,13 @@ mod confine;
 mod connection;
 mod containers;
 mod deletions;
+mod endpoint;
 mod event_loop;
 mod fork;
 mod job;
 mod left;
 mod listener;
+mod metrics;
 mod newborns;
 mod programs;
 mod renew;
@@ -62,7 +64,9 @@ pub fn serve(location: Location, socket: &Path, engine: &Path, patience: Duratio
     // Loading touched most of the libraries once.
     guest::release_program_pages();
     log::info!("engine host {} with WasmEdge {} listens on {}", std::process::id(), wasm::version(), socket.display());
-    Host::new(location, listener, engine.to_owned(), confinement, patience)?.run()
+    let mut host = Host::new(location, listener, engine.to_owned(), confinement, patience)?;
+    host.expose_as_before();
+    host.run()
 }
 
 /// Becomes nobody's child that anybody would have to wait for, in a session of its own.

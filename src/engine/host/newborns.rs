@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use wasmedge_shim_protocol::{ContainerKey, Failure, Outcome, Pidfd, Reply};
+use wasmedge_shim_protocol::{ContainerKey, Failure, Outcome, Pidfd, PodName, Reply};
 
 use super::{
     child::{self, Kin},
@@ -18,17 +18,27 @@ use super::{
     job::Caller,
     state::Host,
 };
-use crate::sandbox::MountedCgroups;
+use crate::{journal::called, noted::Stages, sandbox::MountedCgroups};
+
+/// A container that a worker has made.
+pub struct Newborn {
+    /// Its name.
+    pub key: ContainerKey,
+    /// What Kubernetes calls it, as far as its shim knows.
+    pub pod: Option<PodName>,
+    /// The stages of its creation, where they are traced.
+    pub stages: Option<Stages>,
+}
 
 /// A process that was checked.
-struct Newborn {
+struct Checked {
     pid: i32,
     pidfd: Pidfd,
     /// The terminal's master, if there is one.
     master: Option<OwnedFd>,
 }
 
-impl Newborn {
+impl Checked {
     /// What its shim is sent.
     fn descriptors(&self) -> Result<Vec<OwnedFd>> {
         let copies = [Some(self.pidfd.as_fd()), self.master.as_ref().map(AsFd::as_fd)];
@@ -38,8 +48,18 @@ impl Newborn {
 }
 
 impl Host {
-    pub(super) fn finish_create(&mut self, key: ContainerKey, caller: Caller, outcome: Outcome, fds: Vec<OwnedFd>) {
-        let Ok(Reply::Created(created)) = &outcome else { return self.reply(caller, outcome, Vec::new()) };
+    /// Takes a new container in, for whoever asked for it; whether there is one now.
+    pub(super) fn finish_create(
+        &mut self,
+        Newborn { key, pod, stages }: Newborn,
+        caller: Caller,
+        outcome: Outcome,
+        fds: Vec<OwnedFd>,
+    ) -> bool {
+        let Ok(Reply::Created(created)) = &outcome else {
+            self.reply(caller, outcome, Vec::new());
+            return false;
+        };
         let cgroups = created.cgroups.clone();
         let checked = self.check(created.pid, fds).and_then(|newborn| {
             let pid = newborn.pid;
@@ -50,26 +70,31 @@ impl Host {
         match (checked, caller) {
             // Its creation has failed for the shim, and whoever cleaned up after a dead one may have found nothing yet.
             (Ok(_), Caller::Shim { connection, .. }) if !self.is_connected(connection) => {
-                log::info!("{key} is removed again, its shim is gone");
+                log::info!("{} is removed again, its shim is gone", called(&key, pod.as_ref()));
                 self.start_delete(Caller::Nobody, key, None);
             }
             (Ok((copies, newborn)), Caller::Shim { connection: owner, .. }) => {
-                let (Newborn { pid, pidfd, .. }, late_hooks) = (newborn, created.late_hooks);
-                self.containers.insert(key, Container { pid, pidfd, status: None, owner, cgroups, late_hooks });
+                let (Checked { pid, pidfd, .. }, late_hooks) = (newborn, created.late_hooks);
+                self.containers
+                    .insert(key, Container { pid, pidfd, status: None, owner, cgroups, pod, stages, late_hooks });
                 self.watch_process(pid);
                 self.reply(caller, outcome, copies);
+                return true;
             }
             (Ok(_), Caller::Nobody) => self.start_delete(caller, key, None),
             (Err(error), _) => self.start_delete(caller, key, Some(Failure::internal(format!("{error:#}")))),
         }
+        false
     }
 
     pub(super) fn finish_exec(&mut self, key: ContainerKey, caller: Caller, outcome: Outcome, fds: Vec<OwnedFd>) {
         let (Ok(Reply::Executed(pid)), Caller::Shim { connection, .. }) = (&outcome, caller) else {
+            self.telling.counts.execs_failed += 1;
             return self.reply(caller, outcome, Vec::new());
         };
         match self.check(*pid, fds).and_then(|newborn| Ok((newborn.descriptors()?, newborn))) {
-            Ok((copies, Newborn { pid, pidfd, .. })) => {
+            Ok((copies, Checked { pid, pidfd, .. })) => {
+                self.telling.counts.execs += 1;
                 if !self.is_connected(connection) {
                     // Nobody would ever know of it.
                     let _ = pidfd.send_signal(libc::SIGKILL);
@@ -79,12 +104,15 @@ impl Host {
                 self.containers.insert_program(key, pid, pidfd, connection);
                 self.watch_process(pid);
             }
-            Err(error) => self.reply(caller, Err(Failure::internal(format!("{error:#}"))), Vec::new()),
+            Err(error) => {
+                self.telling.counts.execs_failed += 1;
+                self.reply(caller, Err(Failure::internal(format!("{error:#}"))), Vec::new());
+            }
         }
     }
 
     /// The process behind the first of `fds`, of which its worker says that it has the id `claimed`.
-    fn check(&self, claimed: u32, fds: Vec<OwnedFd>) -> Result<Newborn> {
+    fn check(&self, claimed: u32, fds: Vec<OwnedFd>) -> Result<Checked> {
         let mut fds = fds.into_iter();
         let pidfd = fds.next().context("the worker has sent no descriptor of the process that it made")?;
         let master = fds.next();
@@ -101,7 +129,7 @@ impl Host {
             let _ = pidfd.send_signal(libc::SIGKILL);
             bail!("the worker has made process {pid} and reported process {claimed}");
         }
-        Ok(Newborn { pid, pidfd, master })
+        Ok(Checked { pid, pidfd, master })
     }
 
     /// Whether the container's init is in these cgroups, and this host is not.

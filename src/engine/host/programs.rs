@@ -26,20 +26,22 @@ impl Host {
         let stdio = stdio::arrange(exec.stdio, fds.collect())?;
         let keep: Vec<_> = stdio.iter().chain([&process]).map(AsFd::as_fd).collect();
         let location = &self.location;
-        let worker = Worker::spawn(&exec.key, &self.confinement, &keep, || {
+        let about = self.called(&exec.key);
+        let worker = Worker::spawn(Some(&about), &self.confinement, &keep, || {
             let copies = stdio::duplicate(&stdio).and_then(|stdio| Ok((process.try_clone()?, stdio)));
             let (process, stdio) = copies.map_err(|error| Failure::internal(error.to_string()))?;
             sandbox::exec(location, &exec, process, stdio)
         })?;
-        self.add_worker(worker, Job::Exec(exec.key, caller), self.patience)
+        self.add_worker(worker, Job::Exec(exec.key, caller), &about, self.patience)
     }
 
     pub(super) fn update(&mut self, caller: Caller, update: Update) {
         let location = &self.location;
         let work = || sandbox::update(location, &update).map(|reply| (reply, Vec::new()));
-        let worker = Worker::spawn(&update.key, &self.confinement, &[], work).map_err(anyhow::Error::from);
-        let job = Job::Short("updating", update.key.clone(), caller);
-        if let Err(error) = worker.and_then(|worker| self.add_worker(worker, job, self.patience / 2)) {
+        let about = self.called(&update.key);
+        let worker = Worker::spawn(Some(&about), &self.confinement, &[], work).map_err(anyhow::Error::from);
+        let job = Job::Short("updating", caller);
+        if let Err(error) = worker.and_then(|worker| self.add_worker(worker, job, &about, self.patience / 2)) {
             self.cannot_start(caller, &error);
         }
     }

@@ -25,7 +25,7 @@ impl Host {
         // Removing the file takes the wish back, so that it is fulfilled once.
         if self.is_idle() && (age > AGE || std::fs::remove_file(self.location.root().join(ASKED)).is_ok()) {
             log::info!("engine host {} begins anew", std::process::id());
-            if let Err(error) = begin_anew(self.listener.socket(), &self.confinement) {
+            if let Err(error) = begin_anew(self.listener.socket(), &self.confinement, self.telling.environment()) {
                 log::warn!("engine host {} goes on as it is: {error}", std::process::id());
             }
         }

@@ -12,7 +12,7 @@ use super::{
     stdio,
     worker::Worker,
 };
-use crate::sandbox;
+use crate::{journal::called, noted, sandbox};
 
 impl Host {
     pub(super) fn handle(&mut self, connection: ConnectionId, message: ToHost, fds: Vec<OwnedFd>) {
@@ -23,6 +23,8 @@ impl Host {
             Request::Start(key) => self.start(caller, key),
             Request::Exec(exec) => self.exec(caller, exec, fds),
             Request::Update(update) => self.update(caller, update),
+            Request::Report => self.tell(caller),
+            Request::Export(export) => self.export(caller, &export),
             Request::Delete { key, with_siblings } => {
                 if with_siblings {
                     self.delete_siblings(&key);
@@ -47,16 +49,24 @@ impl Host {
     }
 
     fn start_create(&mut self, caller: Caller, create: Create, fds: Vec<OwnedFd>) -> Result<()> {
+        if let Some(address) = &create.further.metrics {
+            self.expose(address);
+        }
         let stdio = stdio::arrange(create.stdio, fds)?;
         let keep: Vec<_> = stdio.iter().map(std::os::fd::AsFd::as_fd).collect();
         let location = &self.location;
         let limit = self.patience;
-        let worker = Worker::spawn(&create.key, &self.confinement, &keep, || {
+        let asked = create.further.traced.then(noted::unix_nanos);
+        let about = called(&create.key, create.further.pod.as_ref());
+        let worker = Worker::spawn(Some(&about), &self.confinement, &keep, || {
             // The worker's copies of the descriptors are its own; the host's are dropped below.
             let stdio = stdio::duplicate(&stdio).map_err(|error| Failure::internal(error.to_string()))?;
+            if let Some(asked) = asked {
+                noted::trace(asked);
+            }
             sandbox::create(location, &create, stdio)
         })?;
-        self.add_worker(worker, Job::Create(create.key, caller), limit)
+        self.add_worker(worker, Job::Create(create.key, caller, create.further.pod), &about, limit)
     }
 
     fn start(&mut self, caller: Caller, key: ContainerKey) {
@@ -71,9 +81,10 @@ impl Host {
         }
         let location = &self.location;
         let start = || sandbox::start_with_hooks(location, &key).map(|reply| (reply, Vec::new()));
-        let worker = Worker::spawn(&key, &self.confinement, &[], start).map_err(anyhow::Error::from);
-        let added = worker
-            .and_then(|worker| self.add_worker(worker, Job::Short("starting", key.clone(), caller), self.patience));
+        let about = self.called(&key);
+        let worker = Worker::spawn(Some(&about), &self.confinement, &[], start).map_err(anyhow::Error::from);
+        let job = Job::Short("starting", caller);
+        let added = worker.and_then(|worker| self.add_worker(worker, job, &about, self.patience));
         if let Err(error) = added {
             self.cannot_start(caller, &error);
         }
@@ -88,7 +99,7 @@ impl Host {
             return;
         }
         for sibling in self.containers.owned_by(owner).into_iter().filter(|sibling| sibling != key) {
-            log::info!("{sibling} goes with {key}, whose shim is gone");
+            log::info!("{} goes with {key}, whose shim is gone", self.called(&sibling));
             self.delete(Caller::Nobody, sibling);
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     os::fd::{AsFd, OwnedFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -23,10 +23,11 @@ use super::{
     job::{Caller, Job, Work},
     left::Strays,
     listener::Listener,
+    metrics::Telling,
     watch::Watched,
     worker::Worker,
 };
-use crate::sandbox::MountedCgroups;
+use crate::{journal::called, sandbox::MountedCgroups};
 
 /// All that the host knows.
 pub struct Host {
@@ -43,6 +44,8 @@ pub struct Host {
     pub(super) connections: HashMap<ConnectionId, Connection>,
     /// What dead workers may have left.
     pub(super) strays: Strays,
+    /// Where metrics are, and what is counted for them.
+    pub(super) telling: Telling,
     pub(super) mounted: Option<MountedCgroups>,
     pub(super) listener: Listener,
     pub(super) signals: SignalFd,
@@ -82,6 +85,7 @@ impl Host {
             deleting: Vec::new(),
             connections: HashMap::new(),
             strays: Strays::default(),
+            telling: Telling::default(),
             mounted: None,
             listener,
             signals,
@@ -104,6 +108,28 @@ impl Host {
         self.is_idle() && (Location::identity(engine).ok() != *identity || is_superseded(engine))
     }
 
+    /// The installed binary.
+    pub(super) fn engine(&self) -> &Path {
+        &self.engine.0
+    }
+
+    /// A container's names, for the log.
+    pub(super) fn called(&self, key: &ContainerKey) -> String {
+        called(key, self.containers.get(key).and_then(|container| container.pod.as_ref()))
+    }
+
+    /// The container of a process, for the log.
+    pub(super) fn process_of(&self, pid: i32) -> String {
+        self.containers.key_of(pid).map_or_else(|| "no container".to_owned(), |key| self.called(key))
+    }
+
+    /// A shim's connection, by the containers that came by it, for the log.
+    pub(super) fn connection_of(&self, id: ConnectionId) -> String {
+        let first = self.containers.owned_by(id).into_iter().min();
+        let of = first.map(|key| format!(" of the shim of {}", self.called(&key))).unwrap_or_default();
+        format!("connection {id}{of}")
+    }
+
     /// A number for the next thing to watch.
     pub(super) fn token(&mut self) -> u64 {
         self.next_token += 1;
@@ -119,7 +145,7 @@ impl Host {
     pub(super) fn send(&mut self, id: ConnectionId, message: FromHost, fds: Vec<OwnedFd>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if let Err(error) = connection.send(message, fds) {
-            log::warn!("connection {id} is given up: {error:#}");
+            log::warn!("{} is given up: {error:#}", self.connection_of(id));
             drop(self.connections.remove(&id));
             return;
         }
@@ -134,18 +160,19 @@ impl Host {
         if let Err(errno) =
             self.epoll.modify(connection.channel(), &mut EpollEvent::new(interest, Watched::Connection(id).token()))
         {
-            log::warn!("cannot watch connection {id}: {errno}");
+            log::warn!("cannot watch {}: {errno}", self.connection_of(id));
         }
     }
 
     /// Starts watching a worker, which may take as long as `limit`.
-    pub(super) fn add_worker(&mut self, worker: Worker, job: Job, limit: Duration) -> Result<()> {
+    /// `about` are the names of what it works for.
+    pub(super) fn add_worker(&mut self, worker: Worker, job: Job, about: &str, limit: Duration) -> Result<()> {
         crate::journal::keep_small();
         let id = self.token();
         let event = |watched: Watched| EpollEvent::new(EpollFlags::EPOLLIN, watched.token());
         self.epoll.add(worker.socket().as_fd(), event(Watched::Report(id)))?;
         self.epoll.add(worker.pidfd.as_fd(), event(Watched::Worker(id)))?;
-        self.workers.insert(id, Work::new(worker, job, limit));
+        self.workers.insert(id, Work::new(worker, job, about, limit));
         Ok(())
     }
 
@@ -155,7 +182,7 @@ impl Host {
         let event = EpollEvent::new(EpollFlags::EPOLLIN, Watched::Process(pid).token());
         if let Err(errno) = self.epoll.add(pidfd, event) {
             // Its end is seen by SIGCHLD, later than others'.
-            log::warn!("cannot watch process {pid}: {errno}");
+            log::warn!("cannot watch process {pid} of {}: {errno}", self.process_of(pid));
         }
     }
 }

@@ -22,7 +22,7 @@ impl Host {
             let children = self.unknown_children();
             for left in &expected {
                 children.iter().filter(|pid| self.is_stray(**pid, left)).for_each(|pid| {
-                    log::warn!("process {pid}, whose worker has died, is ended");
+                    log::warn!("process {pid} of {}, whose worker has died, is ended", self.called(&left.key));
                     end(*pid);
                 });
             }
@@ -51,8 +51,8 @@ impl Host {
     /// of those for `key`, or of all.
     pub(super) fn oldest_maker(&self, key: Option<&ContainerKey>) -> Option<u64> {
         let makes = |job: &Job| match job {
-            Job::Create(of, _) | Job::Exec(of, _) => key.is_none_or(|key| key == of),
-            Job::Short(..) | Job::Delete(..) => false,
+            Job::Create(of, ..) | Job::Exec(of, _) => key.is_none_or(|key| key == of),
+            Job::Short(..) | Job::Delete(..) | Job::Telling(_) => false,
         };
         let makers = self.workers.values().filter(|work| work.job.as_ref().is_some_and(makes));
         makers.map(|work| work.worker.started).min()

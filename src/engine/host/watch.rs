@@ -20,6 +20,8 @@ pub enum Watched {
     Worker(u64),
     /// The end of a process of a container.
     Process(i32),
+    /// Somebody who wants metrics, at one of the addresses.
+    Metrics(u64),
 }
 
 impl Watched {
@@ -32,6 +34,7 @@ impl Watched {
             Self::Report(id) => (3, id),
             Self::Worker(id) => (4, id),
             Self::Process(pid) => (5, pid.unsigned_abs().into()),
+            Self::Metrics(number) => (6, number),
         };
         (kind << NUMBER) | number
     }
@@ -45,6 +48,7 @@ impl Watched {
             2 => Self::Connection(number),
             3 => Self::Report(number),
             4 => Self::Worker(number),
+            6 => Self::Metrics(number),
             // Process ids have 22 bits at most.
             _ => Self::Process(i32::try_from(number).unwrap_or_default()),
         }
@@ -57,8 +61,8 @@ mod tests {
 
     #[test]
     fn a_number_stands_for_one_thing() {
-        use Watched::{Connection, Listener, Process, Report, Signals, Worker};
-        for one in [Listener, Signals, Connection(7), Report(7), Worker(7), Process(4_194_304)] {
+        use Watched::{Connection, Listener, Metrics, Process, Report, Signals, Worker};
+        for one in [Listener, Signals, Connection(7), Report(7), Worker(7), Process(4_194_304), Metrics(3)] {
             assert_eq!(Watched::of(one.token()), one);
         }
     }

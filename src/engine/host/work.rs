@@ -10,7 +10,8 @@ use wasmedge_shim_protocol::{ContainerKey, Failure, Outcome};
 
 use super::{
     child,
-    job::{COMPILATION, Caller, Job, Work},
+    job::{COMPILATION, Caller, Job, Made, Work},
+    newborns::Newborn,
     state::Host,
     strays::kill_group,
 };
@@ -33,14 +34,16 @@ impl Host {
         }
         match work.worker.outcome() {
             Ok(None) => {}
-            Ok(Some((outcome, fds))) => {
+            Ok(Some((outcome, noted, fds))) => {
+                let took = work.begun.elapsed();
                 if let Some(job) = work.job.take() {
-                    self.finish(job, outcome, fds);
+                    self.telling.counts.noted(&noted);
+                    self.finish(job, outcome, fds, Made { module: noted.module, took, stages: noted.stages });
                     self.unsettled = true;
                 }
             }
             Err(error) => {
-                log::debug!("worker {}: {error}", work.worker.pid);
+                log::debug!("the worker {} that was {}: {error}", work.worker.pid, work.name);
                 self.worker_died(id, KILLED);
             }
         }
@@ -66,11 +69,15 @@ impl Host {
         self.unsettled = true;
     }
 
-    fn finish(&mut self, job: Job, outcome: Outcome, fds: Vec<OwnedFd>) {
+    fn finish(&mut self, job: Job, outcome: Outcome, fds: Vec<OwnedFd>, made: Made) {
         match job {
-            Job::Create(key, caller) => self.finish_create(key, caller, outcome, fds),
+            Job::Create(key, caller, pod) => {
+                let done = self.finish_create(Newborn { key, pod, stages: made.stages }, caller, outcome, fds);
+                self.telling.counts.created(made.module, done.then_some(made.took));
+            }
+            Job::Telling(_) => {}
             Job::Exec(key, caller) => self.finish_exec(key, caller, outcome, fds),
-            Job::Short(_, _, caller) => self.reply(caller, outcome, fds),
+            Job::Short(_, caller) => self.reply(caller, outcome, fds),
             Job::Delete(deletion) => self.finish_delete(deletion, outcome),
         }
     }
@@ -87,8 +94,8 @@ impl Host {
             work.deadline = now + LOOK_AGAIN;
             let why = format!("took longer than {} s", work.limit.as_secs());
             match &work.job {
-                Some(job) => log::warn!("the worker {} that was {} {why}", work.worker.pid, job.name()),
-                None => log::warn!("the worker {} does not end", work.worker.pid),
+                Some(_) => log::warn!("the worker {} that was {} {why}", work.worker.pid, work.name),
+                None => log::warn!("the worker {} that was {} does not end", work.worker.pid, work.name),
             }
             work.end();
             self.worker_died(id, &why);
@@ -101,17 +108,23 @@ impl Host {
         let (worker, started, Some(job)) = (work.worker.pid, work.worker.started, work.job.take()) else {
             return;
         };
-        let failure = Failure::internal(format!("the worker that was {} {why}", job.name()));
+        let failure = Failure::internal(format!("the worker that was {} {why}", work.name));
         work.end();
+        self.telling.counts.workers_lost += u64::from(!matches!(job, Job::Telling(_)));
         kill_group(worker);
         match job {
-            Job::Create(key, caller) => self.start_delete(caller, key, Some(failure)),
+            Job::Create(key, caller, _) => {
+                self.telling.counts.created(None, None);
+                self.start_delete(caller, key, Some(failure));
+            }
+            Job::Telling(_) => {}
             Job::Delete(deletion) => self.delete_died(deletion, why == KILLED, failure),
             Job::Exec(key, caller) => {
+                self.telling.counts.execs_failed += 1;
                 self.expect_strays(key, started);
                 self.reply(caller, Err(failure), Vec::new());
             }
-            Job::Short(_, _, caller) => self.reply(caller, Err(failure), Vec::new()),
+            Job::Short(_, caller) => self.reply(caller, Err(failure), Vec::new()),
         }
         self.unsettled = true;
     }

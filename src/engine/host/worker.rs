@@ -14,7 +14,7 @@ use nix::{
     },
     unistd::{Pid, getpid, getppid, setpgid},
 };
-use wasmedge_shim_protocol::{ContainerKey, Failure, Outcome, Pidfd, receive_packet, send_packet};
+use wasmedge_shim_protocol::{Failure, Outcome, Pidfd, receive_packet, send_packet};
 
 use super::{
     confine::Confinement,
@@ -28,6 +28,7 @@ use crate::{
         report,
     },
     journal,
+    noted::{Noted, noted},
 };
 
 /// Largest report, in bytes.
@@ -45,10 +46,10 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Forks a worker that does `job` for the container `key`, confined, with no other descriptors than its standard
+    /// Forks a worker that does `job` for the container called `about`, confined, with no other descriptors than its standard
     /// ones, those in `keep` and the report socket: the host's own connections must not stay open in containers.
     pub fn spawn(
-        key: &ContainerKey,
+        about: Option<&str>,
         confinement: &Confinement,
         keep: &[BorrowedFd<'_>],
         job: impl FnOnce() -> Finished,
@@ -61,7 +62,9 @@ impl Worker {
             Forked::Parent { child, pidfd } => Ok(Self { pid: child, pidfd, started, socket: ours }),
             Forked::Child => {
                 super::canary::change_canary();
-                journal::about(key);
+                if let Some(about) = about {
+                    journal::about_called(about);
+                }
                 set_report(&theirs);
                 let mut kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
                 kept.push(theirs.as_raw_fd());
@@ -95,7 +98,7 @@ impl Worker {
     ///
     /// # Errors
     /// `UnexpectedEof` when the worker is gone without an outcome.
-    pub fn outcome(&mut self) -> io::Result<Option<(Outcome, Vec<OwnedFd>)>> {
+    pub fn outcome(&mut self) -> io::Result<Option<(Outcome, Noted, Vec<OwnedFd>)>> {
         let mut buffer = vec![0; MAX_REPORT];
         let packet = match receive_packet(&self.socket, &mut buffer, libc::MSG_DONTWAIT) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
@@ -107,14 +110,17 @@ impl Worker {
         if packet.fds_lost {
             return Err(io::Error::other("no room for the descriptors of its report"));
         }
-        let outcome = postcard::from_bytes::<Outcome>(&buffer[..packet.size]).map_err(io::Error::other)?;
-        Ok(Some((outcome, packet.fds)))
+        let (outcome, noted) =
+            postcard::take_from_bytes::<Outcome>(&buffer[..packet.size]).map_err(io::Error::other)?;
+        let noted = postcard::from_bytes(noted).map_err(io::Error::other)?;
+        Ok(Some((outcome, noted, packet.fds)))
     }
 }
 
-/// Sends the outcome and the file descriptors that go with it. A host that is gone has nobody left to tell.
+/// Sends the outcome, what was noted on the way, and the file descriptors that go with it. A host that is gone has nobody left to tell.
 fn send(socket: &OwnedFd, outcome: &Outcome, fds: &[OwnedFd]) {
-    let Ok(bytes) = postcard::to_stdvec(outcome) else { return };
+    let Ok(mut bytes) = postcard::to_stdvec(outcome) else { return };
+    bytes.extend(postcard::to_stdvec(&noted()).unwrap_or_default());
     let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
     let _ = send_packet(socket, &bytes, &fds);
 }

@@ -9,13 +9,19 @@ use wasmedge_shim_protocol::{Create, Created, Failure, FailureKind, Location, Pi
 use super::{
     after, delete, init,
     mounts::rootfs,
-    namespaces, place,
+    namespaces,
+    native_code::NativeCode,
+    place,
     plan::Plan,
     process::Init,
     state::{Record, State},
     workload::Workload,
 };
-use crate::guest::Finished;
+use crate::{
+    guest::Finished,
+    noted::{self, Stage},
+    wasm::gauges,
+};
 
 /// Creates the container that `request` describes. `stdio` are its standard streams. The init's pidfd comes with the
 /// answer, and then the master of its terminal, if it has one.
@@ -50,24 +56,35 @@ fn build(location: &Location, state: &State, request: &Create, stdio: &[OwnedFd;
     let mut plan = Plan::read(request)?;
     // They are due after a creation that fails as well.
     record.late_hooks = plan.late_hooks;
+    record.pod.clone_from(&plan.pod);
+    record.program = plan.program();
     state.save(&record)?;
+    noted::stage(Stage::Planned);
 
     rootfs::mount_all(&request.rootfs, &request.bundle)?;
     let workload = Workload::find(location, state, request, &mut plan)?;
     (record.module, record.memory) = (workload.is_module(), plan.limits.memory);
     (record.aot, record.settings) = (plan.aot.clone(), plan.settings.clone());
-    if let Workload::Module { layers, .. } = &workload {
+    if let Workload::Module { layers, code } = &workload {
         record.layers.clone_from(layers);
+        record.level = code.as_ref().map(NativeCode::level);
+        record.gauges = gauges::address();
     }
+    noted::program(workload.is_module());
+    noted::stage(Stage::Found);
 
     let placed = place::place(state, request, plan, &workload, stdio)?;
+    noted::stage(Stage::Placed);
     let born = init::make(state, request, &placed, stdio)?;
     let ended = || format!("the container's init, process {}, has ended", born.pid);
     record.init = Some(Init::behind(&Pidfd::from(born.pidfd.try_clone()?), born.pid).with_context(ended)?);
     record.cgroups.clone_from(&born.cgroups);
     state.save(&record)?;
 
+    noted::stage(Stage::Born);
+
     let master = after::complete(placed, &born)?;
+    noted::stage(Stage::Completed);
     let created = Created { pid: born.pid.unsigned_abs(), cgroups: born.cgroups, late_hooks: record.late_hooks };
     Ok((Reply::Created(created), std::iter::once(born.pidfd).chain(master).collect()))
 }

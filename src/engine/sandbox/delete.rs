@@ -22,6 +22,7 @@ use super::{
     process::Init,
     state::{Record, State},
 };
+use crate::journal;
 
 /// How long an init may take to die of SIGKILL.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,6 +43,7 @@ fn remove_all(state: &State, key: &ContainerKey, known: &[PathBuf]) -> Result<De
     let found = find(state, key, known)?;
     let mut deleted = Deleted { pid: 0, status: None };
     if let Some(record) = &found {
+        journal::about(key, record.pod.as_ref());
         deleted = end_processes(record)?;
         if record.cgroups.is_empty() {
             remove_computed_cgroup(state, key, record.systemd_cgroup)?;

@@ -34,6 +34,7 @@ use crate::{
         descriptors::{close_all_but, leave_the_log},
         exit_now, hide_from_module,
     },
+    journal, noted,
     wasm::Limits,
 };
 
@@ -57,6 +58,7 @@ pub fn exec(location: &Location, request: &Exec, process: OwnedFd, stdio: [Owned
     let Some((record, init)) = record.and_then(|record| record.init.map(|init| (record, init))) else {
         return Err(Failure::new(FailureKind::NotFound, format!("container {} not found", request.key)));
     };
+    journal::about(&request.key, record.pod.as_ref());
     let ended = || Failure::new(FailureKind::FailedPrecondition, format!("container {} has ended", request.key));
     let container = match Container::open(init) {
         Ok(Some(container)) => container,
@@ -89,6 +91,7 @@ fn run(
     home::set(&mut process, &open);
     let module = lookup::module(&process, &open);
     let for_module = module.is_some();
+    noted::program(for_module);
     let limits = Limits { memory: record.memory, ..Limits::default() };
     let code = match module {
         Some(file) => {

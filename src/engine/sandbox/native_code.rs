@@ -139,7 +139,7 @@ pub struct NativeCode {
     file: File,
     required: bool,
     /// The cache keeps what is in use.
-    _in_use: InUse,
+    in_use: InUse,
 }
 
 impl NativeCode {
@@ -150,9 +150,14 @@ impl NativeCode {
     pub fn new(entry: InUse, aot: &Aot) -> Result<Option<Self>> {
         let required = aot.policy == AotPolicy::Require;
         match read_only(&entry) {
-            Ok(file) => Ok(Some(Self { file, required, _in_use: entry })),
+            Ok(file) => Ok(Some(Self { file, required, in_use: entry })),
             Err(error) => refuse(aot, &format!("its native code cannot be mounted read-only: {error}")),
         }
+    }
+
+    /// How much it is optimized.
+    pub fn level(&self) -> Optimization {
+        self.in_use.level
     }
 
     /// What the process is told.

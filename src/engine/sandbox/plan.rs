@@ -9,10 +9,17 @@ use std::{
 use anyhow::{Context, Result};
 use oci_spec::runtime::{Hook, Process, Spec};
 use serde_json::Value;
-use wasmedge_shim_protocol::{Aot, Create};
+use wasmedge_shim_protocol::{Aot, Create, PodName};
 
 use super::{annotations::Asked, asking, check, hooks, native_code, pod::Shared, settings, translate};
-use crate::{guest::Settings, wasm::Limits};
+use crate::{
+    guest::{Settings, has_init},
+    journal,
+    wasm::Limits,
+};
+
+/// Most characters that are kept of a program's name.
+const PROGRAM: usize = 200;
 
 /// What is wanted of a container.
 pub struct Plan {
@@ -22,6 +29,8 @@ pub struct Plan {
     pub shared: Shared,
     /// Where its root filesystem will be, on the node.
     pub root: PathBuf,
+    /// What Kubernetes calls it.
+    pub pod: Option<PodName>,
     /// What its spec asks for.
     asked: Asked,
     /// How its modules get native code.
@@ -46,6 +55,8 @@ impl Plan {
     pub fn read(request: &Create) -> Result<Self> {
         let config = request.bundle.join("config.json");
         let mut spec = load(&config)?;
+        let pod = spec.annotations().as_ref().and_then(PodName::of).or_else(|| request.further.pod.clone());
+        journal::about(&request.key, pod.as_ref());
         let shared = request.pod.as_ref().map_or_else(|| Ok(Shared::default()), |pod| Shared::join(&mut spec, pod))?;
         check::clean_cgroup_path(&mut spec, request.options.systemd_cgroup);
         check::spec(&spec, request.options.systemd_cgroup)?;
@@ -62,6 +73,7 @@ impl Plan {
             // Of the spec as it came: its mappings go where its user namespace is made.
             owner: translate::user_on_the_node(&spec),
             asked,
+            pod,
             late_hooks,
             start_hooks: hooks::take_start_container(&mut spec, &request.key, &request.bundle),
             root,
@@ -80,6 +92,16 @@ impl Plan {
             self.settings = settings::wanted(&request.options, &request.further, &asked)?;
         }
         Ok(())
+    }
+}
+
+impl Plan {
+    /// What is to be run, for people, without an init that was put in front of it.
+    pub fn program(&self) -> String {
+        let process = self.spec.process().as_ref();
+        let args = process.and_then(|process| process.args().as_deref()).unwrap_or_default();
+        let place = if has_init(args) { 2 } else { 0 };
+        args.get(place).map(|name| name.chars().take(PROGRAM).collect()).unwrap_or_default()
     }
 }
 

@@ -4,15 +4,10 @@
 //! and of the names only those that the runtime's options have. It is loaded by the worker that makes the container or a
 //! program in it, from the node's filesystem; the processes that the worker makes have it too.
 
-use std::{
-    ffi::CString,
-    fs,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
-    path::Path,
-};
+use std::{ffi::CString, fs, os::unix::ffi::OsStrExt, path::Path};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use wasmedge_shim_protocol::Plugins;
+use wasmedge_shim_protocol::{Plugins, others_can_change};
 
 use crate::wasm::{load_plugin, preload_models};
 
@@ -52,7 +47,10 @@ pub fn load(plugins: &Plugins) -> Result<()> {
 /// A link is not followed: what it leads to could be changed by others.
 fn only_root_changes(path: &Path) -> Result<()> {
     let meta = fs::symlink_metadata(path).with_context(|| format!("cannot use the plugin {}", path.display()))?;
-    let changes = meta.uid() != 0 || meta.mode() & 0o022 != 0 || meta.is_symlink();
-    ensure!(!changes, "plugins are not loaded: others than root can change {}", path.display());
+    ensure!(
+        !others_can_change(&meta) && !meta.is_symlink(),
+        "plugins are not loaded: others than root can change {}",
+        path.display()
+    );
     Ok(())
 }

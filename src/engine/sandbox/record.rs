@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use wasmedge_shim_protocol::Aot;
+use wasmedge_shim_protocol::{Aot, Optimization, PodName};
 
 use super::process::Init;
 use crate::{aot::Layers, guest::Settings};
@@ -45,6 +45,15 @@ pub struct Record {
     pub layers: Option<Layers>,
     /// Whether there are hooks to run after its start or its end.
     pub late_hooks: bool,
+    /// What it runs, for people: the first of its arguments, cut short.
+    pub program: String,
+    /// The level of its module's native code; `None` for none.
+    pub level: Option<Optimization>,
+    /// Where its init has its gauges; 0 for none.
+    pub gauges: u64,
+    /// What Kubernetes calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodName>,
 }
 
 impl Default for Record {
@@ -62,6 +71,10 @@ impl Default for Record {
             settings: Settings::default(),
             layers: None,
             late_hooks: false,
+            program: String::new(),
+            level: None,
+            gauges: 0,
+            pod: None,
         }
     }
 }

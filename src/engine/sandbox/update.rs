@@ -22,7 +22,7 @@ use super::{
     process::Init,
     state::{Record, State},
 };
-use crate::wasm::Limits;
+use crate::{journal, wasm::Limits};
 
 /// Changes the resources of a container.
 ///
@@ -40,6 +40,7 @@ pub fn update(location: &Location, request: &Update) -> Result<Reply, Failure> {
     let record = state.record().map_err(internal)?.ok_or_else(not_found)?;
     let resources: LinuxResources = serde_json::from_slice(&request.resources)
         .map_err(|error| Failure::new(FailureKind::InvalidArgument, format!("the new resources: {error}")))?;
+    journal::about(&request.key, record.pod.as_ref());
     check::resources(&resources, files::is_v2(&record.cgroups))
         .map_err(|error| Failure::new(FailureKind::InvalidArgument, error.to_string()))?;
     apply(&state, record, &request.key.id, &resources).map(|()| Reply::Updated).map_err(internal)

@@ -4,7 +4,7 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use super::{
     native_library::{Examined, examine},
-    sections::{Kind, carries_native_code, classify, code_size, has_64_bit_memory, initial_memory},
+    sections::{Kind, carries_native_code, classify, code_size, has_64_bit_memory, has_shared_memory, initial_memory},
 };
 
 /// What is read of a module that can be read at all is what is in it.
@@ -17,6 +17,8 @@ pub fn sections(data: &[u8]) {
     assert_eq!(native, facts.native, "native code");
     assert_eq!(wide, facts.wide, "64-bit memories");
     assert_eq!(memory, facts.memory, "bytes of memory");
+    // Types of proposals that WasmEdge does not know may stand in imports.
+    assert!(facts.imports || has_shared_memory(data) == facts.shared, "memories that threads share");
     assert_eq!(code, facts.code, "bytes of code");
 }
 
@@ -50,6 +52,8 @@ pub fn native_libraries(data: &[u8]) {
 struct Facts {
     native: bool,
     wide: bool,
+    shared: bool,
+    imports: bool,
     memory: u64,
     code: u64,
 }
@@ -62,6 +66,7 @@ impl Facts {
             match payload.ok()? {
                 Payload::Version { encoding: Encoding::Component, .. } => return None,
                 Payload::CustomSection(section) => facts.native |= section.name() == "wasmedge",
+                Payload::ImportSection(_) => facts.imports = true,
                 Payload::MemorySection(memories) => {
                     for memory in memories {
                         let memory = memory.ok()?;
@@ -70,6 +75,7 @@ impl Facts {
                             return None;
                         }
                         facts.wide |= memory.memory64;
+                        facts.shared |= memory.shared;
                         facts.memory = facts.memory.saturating_add(memory.initial.saturating_mul(65_536));
                     }
                 }

@@ -8,7 +8,7 @@ use wasmedge_sys::ffi;
 use super::{
     config::{Config, Features, Limits, PAGE},
     diagnostics, dynamic_linker,
-    sections::{Kind, carries_native_code, classify, has_64_bit_memory},
+    sections::{Kind, carries_native_code, classify, has_64_bit_memory, has_shared_memory},
 };
 
 /// Whether a module fits that takes `needed` bytes to be interpreted.
@@ -51,6 +51,9 @@ pub fn refuse_what_is_no_module(bytes: &[u8], features: Features) -> Result<(), 
         }
         Kind::Module if has_64_bit_memory(bytes) && !features.proposals.has(Proposal::Memory64) => {
             Err("it has a 64-bit memory, and the proposal memory64 is off".into())
+        }
+        Kind::Module if has_shared_memory(bytes) && !features.proposals.has(Proposal::Threads) => {
+            Err("it is built for threads (its memory is shared), and the proposal threads is off".into())
         }
         Kind::Module => Ok(()),
         Kind::Component => Err("it is a WebAssembly component; only modules (wasm32-wasip1) can be run".into()),

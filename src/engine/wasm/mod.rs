@@ -12,6 +12,7 @@ mod dynamic_linker;
 mod entry;
 #[cfg(any(feature = "fuzzing", test))]
 pub mod fuzz;
+pub mod gauges;
 mod imports;
 mod indirect;
 mod intrinsics;

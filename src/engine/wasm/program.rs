@@ -10,7 +10,7 @@ use super::{
     core_dump::CoreDump,
     diagnostics, direct,
     entry::{self, Exports, INITIALIZE, Invocation, START},
-    indirect,
+    gauges, indirect,
     loader::{check, check_interpreted, check_memory, heap_in_use, parse, parse_native, refuse_what_is_no_module},
     names::{text, view},
     outline::{initial_memory_in, interpreted_size},
@@ -179,6 +179,7 @@ impl Program {
                 // Not earlier: the executor sets it to what the configuration has.
                 ffi::WasmEdge_StatisticsSetCostLimit(counters, limit);
             }
+            gauges::begin();
             self.run_in(executor, store, &wasi, &mut instance)
         };
         let result = match result {

@@ -10,12 +10,14 @@ const NATIVE_CODE_SECTION: &[u8] = b"wasmedge";
 
 /// Section ids.
 const CUSTOM: u8 = 0;
+const IMPORT: u8 = 2;
 pub(super) const MEMORY: u8 = 5;
 pub(super) const CODE: u8 = 10;
 pub(super) const DATA: u8 = 11;
 
-/// Bits of a memory's flags: it has a maximum, its addresses have 64 bits.
+/// Bits of a memory's flags: it has a maximum, threads share it, its addresses have 64 bits.
 const BOUNDED: u8 = 1;
+const SHARED: u8 = 2;
 const WIDE: u8 = 4;
 
 /// What a file holds.
@@ -56,6 +58,11 @@ pub fn has_64_bit_memory(module: &[u8]) -> bool {
     memories(module).any(|(flags, _)| flags & WIDE != 0)
 }
 
+/// Whether a module defines or imports a memory that threads share (the proposal threads).
+pub fn has_shared_memory(module: &[u8]) -> bool {
+    memories(module).map(|(flags, _)| flags).chain(imported_memories(module)).any(|flags| flags & SHARED != 0)
+}
+
 /// Bytes of linear memory that a module has from the start, in all memories that it defines itself.
 pub fn initial_memory(module: &[u8]) -> u64 {
     memories(module).fold(0, |sum, (_, pages)| sum.saturating_add(pages.saturating_mul(PAGE)))
@@ -72,6 +79,38 @@ fn memories(module: &[u8]) -> impl Iterator<Item = (u8, u64)> {
         rest = if flags & BOUNDED == 0 { behind } else { leb128_of(behind, 10)?.1 };
         Some((flags, pages))
     })
+}
+
+/// Flags of the memories that a module imports, up to where imports can be read.
+fn imported_memories(module: &[u8]) -> impl Iterator<Item = u8> {
+    let imports = sections(module).find(|(id, _)| *id == IMPORT).and_then(|(_, body)| leb128(body));
+    let (mut left, mut rest) = imports.unwrap_or_default();
+    std::iter::from_fn(move || {
+        left = left.checked_sub(1)?;
+        for _name in ["module", "field"] {
+            let (length, behind) = leb128(rest)?;
+            rest = behind.get(length..)?;
+        }
+        let (&kind, description) = rest.split_first()?;
+        let flags = if kind == 2 { *description.first()? } else { 0 };
+        rest = match kind {
+            // A function, a table, a memory, a global, a tag.
+            0 => leb128(description)?.1,
+            1 => behind_limits(description.get(1..)?)?,
+            2 => behind_limits(description)?,
+            3 => description.get(2..)?,
+            4 => leb128(description.get(1..)?)?.1,
+            _ => return None,
+        };
+        Some(flags)
+    })
+}
+
+/// What follows the limits of a memory or a table.
+fn behind_limits(limits: &[u8]) -> Option<&[u8]> {
+    let (&flags, rest) = limits.split_first()?;
+    let (_, behind) = leb128_of(rest, 10)?;
+    if flags & BOUNDED == 0 { Some(behind) } else { Some(leb128_of(behind, 10)?.1) }
 }
 
 /// Bytes of the code section: what a compiler works on.
@@ -189,6 +228,18 @@ mod tests {
         assert!(!has_64_bit_memory(HEADER));
     }
 
+    #[test]
+    fn a_memory_that_threads_share_is_told_from_others_wherever_it_comes_from() {
+        assert!(has_shared_memory(&with_section(5, b"\x01\x03\x01\x01")));
+        assert!(!has_shared_memory(&with_section(5, b"\x01\x01\x01\x01")));
+        // As wasi-threads has it: after a function, a table and a global, `env.memory`.
+        let imports =
+            b"\x04\x01a\x01f\x00\x05\x01a\x01t\x01\x70\x00\x01\x01a\x01g\x03\x7f\x00\x03env\x06memory\x02\x03\x01\x02";
+        assert!(has_shared_memory(&with_section(2, imports)));
+        assert!(!has_shared_memory(&with_section(2, b"\x01\x03env\x06memory\x02\x01\x01\x02")));
+        assert!(!has_shared_memory(&with_section(2, b"\x01\x03env\x06memory\x02")));
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
@@ -196,6 +247,8 @@ mod tests {
             let module = [HEADER, &bytes].concat();
             carries_native_code(&module);
             has_64_bit_memory(&module);
+            has_shared_memory(&module);
+            has_shared_memory(&with_section(2, &bytes[..bytes.len().min(100)]));
             initial_memory(&module);
             code_size(&module);
         }

@@ -2,7 +2,7 @@
 
 use std::{
     io::Write,
-    os::unix::fs::{FileExt, PermissionsExt, symlink},
+    os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink},
 };
 
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};

@@ -48,6 +48,9 @@ fn create() -> impl Strategy<Value = Create> {
             further: FurtherOptions {
                 annotations: if systemd_cgroup { AnnotationSource::Spec } else { AnnotationSource::Image },
                 preopens: terminal.then(|| vec![Preopen::Usual]),
+                metrics: stdin.then(|| MetricsAddress::Unix("/m".into())),
+                pod: stdout.then(|| PodName { name: "web".into(), ..PodName::default() }),
+                traced: stderr,
             },
             pod: terminal.then(|| Pod {
                 pid: wait_millis,
@@ -75,6 +78,7 @@ fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         create().prop_map(|create| Request::Create(Box::new(create))),
         key().prop_map(Request::Start),
+        Just(Request::Report),
         exec().prop_map(Request::Exec),
         update().prop_map(Request::Update),
         (key(), any::<bool>()).prop_map(|(key, with_siblings)| Request::Delete { key, with_siblings })
@@ -104,6 +108,16 @@ proptest! {
             let read: ToHost = postcard::from_bytes(&bytes[..bytes.len() - absent]).unwrap();
             prop_assert_eq!(read, ToHost::Request { id: 1, request: Request::Create(Box::new(expected)) });
         }
+    }
+
+    #[test]
+    fn what_shims_of_version_7_send_is_kept(request in create()) {
+        let FurtherOptions { annotations, preopens, metrics, pod, traced } = request.further.clone();
+        let newer = postcard::to_stdvec(&(metrics, pod, traced)).unwrap().len();
+        let known = FurtherOptions { annotations, preopens, ..FurtherOptions::default() };
+        let expected = Create { further: known, ..request.clone() };
+        let bytes = postcard::to_stdvec(&request).unwrap();
+        prop_assert_eq!(postcard::from_bytes::<Create>(&bytes[..bytes.len() - newer]).unwrap(), expected);
     }
 
     #[test]

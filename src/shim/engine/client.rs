@@ -14,8 +14,8 @@ use std::{
 use log::debug;
 use tokio::{sync::mpsc, time::sleep};
 use wasmedge_shim_protocol::{
-    Channel, ContainerKey, Create, Created, Deleted, Error as ChannelError, Exec, Failure, Pidfd, Reply, Request,
-    Update,
+    Channel, ContainerKey, Create, Created, Deleted, Error as ChannelError, Exec, Export, Failure, Pidfd, Reply,
+    Request, Update,
 };
 
 use super::{
@@ -27,6 +27,9 @@ use crate::error::{Result, TaskError};
 
 /// How many hosts may be lost one after the other before a deletion is given up.
 const DELETE_RETRIES: usize = 20;
+
+/// The version of the messages that brought [`Request::Export`].
+const EXPORTS: u32 = 8;
 
 /// Talks to the host, starting it where need be.
 pub struct EngineClient {
@@ -104,6 +107,15 @@ impl EngineClient {
             Ok(Answer { outcome, .. }) => Err(unfit(outcome)),
             Err(lost) => Err(lost.describe("starting", key)),
         }
+    }
+
+    /// Lets the host send a span, if it can.
+    pub async fn export(&self, export: Export) {
+        let current = self.connection.lock().await.clone();
+        let Some(connection) = current.filter(|connection| connection.speaks(EXPORTS)) else { return };
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        // Whoever collects spans can do without this one.
+        let _ = connection.request(id, Request::Export(Box::new(export)), &[]).await;
     }
 
     /// Removes a container; `with_siblings`, those that its shim has made as well, where the shim is gone. Since nothing

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     io,
     os::fd::{AsFd, OwnedFd},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -58,6 +58,8 @@ pub struct Connection {
     host: i32,
     /// Requests under way; `None` once the connection is at its end.
     pending: Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>,
+    /// The version of the messages that both ends speak.
+    version: OnceLock<u32>,
     /// When something came last.
     heard: watch::Sender<Instant>,
 }
@@ -70,9 +72,11 @@ impl Connection {
         // SAFETY: the AsyncFd owns the channel, whose socket stays open and the same for as long.
         let channel = unsafe { AsyncFd::register(channel) }.map_err(io::Error::from)?;
         let (pending, heard) = (Mutex::new(Some(HashMap::new())), watch::Sender::new(Instant::now()));
-        let connection = Arc::new(Self { channel, host, pending, heard });
+        let connection = Arc::new(Self { channel, host, pending, version: OnceLock::new(), heard });
         let hello = timeout(ANSWER_TIMEOUT, connection.receive()).await.map_err(|_| connection.silent())??;
-        check_hello(hello.map(|received| received.message))?;
+        let version = check_hello(hello.map(|received| received.message))?;
+        // Nobody has asked yet.
+        let _ = connection.version.set(version);
         tokio::spawn(read(connection.clone(), notices));
         Ok(connection)
     }
@@ -93,6 +97,11 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Whether the host understands what this version of the messages brought.
+    pub fn speaks(&self, version: u32) -> bool {
+        self.version.get().is_some_and(|theirs| *theirs >= version)
     }
 
     /// Whether the other end has not been closed.

@@ -13,8 +13,16 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
+use rustix::{fs::XattrFlags, io::Errno};
+use wasmedge_shim_protocol::gone;
 
 use super::{plan::Change, planner::is_private, restart, root::Root};
+
+/// The extended attribute with a file's label of SELinux (xattr(7)).
+const LABEL: &str = "security.selinux";
+
+/// More than labels have: with the most categories some 4 kB.
+const LABEL_SIZE: usize = 1 << 14;
 
 /// Lets nobody else change the system's files at the same time, for as long as the lock is held.
 ///
@@ -94,6 +102,7 @@ fn replace(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<(
     match fs::metadata(path) {
         // A file of others stays theirs.
         Ok(old) => {
+            keep_label(path, &file)?;
             if (old.uid(), old.gid()) != file.metadata().map(|new| (new.uid(), new.gid()))? {
                 fchown(&file, Some(old.uid()), Some(old.gid()))?;
             }
@@ -105,6 +114,20 @@ fn replace(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<(
     file.sync_all()?;
     fs::rename(&new, path)?;
     sync_directory(path)
+}
+
+/// Gives a new file the label of SELinux that the one at `path` has: one that was set by hand is none that the policy would give,
+/// and containerd may read no other.
+fn keep_label(path: &Path, new: &File) -> io::Result<()> {
+    let (mut old, mut made) = (Vec::with_capacity(LABEL_SIZE), Vec::with_capacity(LABEL_SIZE));
+    match rustix::fs::getxattr(path, LABEL, rustix::buffer::spare_capacity(&mut old)) {
+        // Of a file system without labels, or none.
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => return Ok(()),
+        Err(error) => return Err(error.into()),
+        Ok(_) => {}
+    }
+    let has = rustix::fs::fgetxattr(new, LABEL, rustix::buffer::spare_capacity(&mut made)).is_ok() && made == old;
+    if has { Ok(()) } else { Ok(rustix::fs::fsetxattr(new, LABEL, &old, XattrFlags::empty())?) }
 }
 
 fn link(path: &Path, target: &str) -> io::Result<()> {
@@ -122,12 +145,4 @@ fn remove(path: &Path) -> io::Result<()> {
 
 fn sync_directory(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-}
-
-/// What is gone already need not be removed.
-fn gone(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }

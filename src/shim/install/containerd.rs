@@ -58,6 +58,7 @@ fn plain(
     let handler = Handler {
         runtime_type: programs::runtime_type(planner.root(), &options.prefix, target.process.as_ref()),
         systemd_cgroup: Some(configuration.is_some_and(Configuration::systemd_cgroup)),
+        options: planner.class().clone(),
     };
     let drop_in = drop_in(target, configuration);
     if let Some(configuration) = configuration {
@@ -142,6 +143,7 @@ fn rancher(
     let handler = Handler {
         runtime_type: programs::runtime_type(planner.root(), &options.prefix, target.process.as_ref()),
         systemd_cgroup: configuration.map(Configuration::systemd_cgroup),
+        options: planner.class().clone(),
     };
     let directory = target.config.parent().unwrap_or(Path::new("/"));
     let drop_ins = RANCHER_DROP_INS.map(|(version, name)| (version, directory.join(name).join(DROP_IN)));
@@ -158,7 +160,7 @@ fn rancher(
         None if handler.runtime_type == crate::RUNTIME => {
             planner.note(format!(
                 "this {name} imports no drop-ins: at its next start it adds the handler {HANDLER} itself, by the \
-                 program in its PATH, but passes no annotations of pods on"
+                 program in its PATH, but passes neither options nor annotations of pods on"
             ));
             Ok(())
         }
@@ -180,6 +182,7 @@ fn k0s(planner: &mut Planner, target: &Target, configuration: Option<&Configurat
     let handler = Handler {
         runtime_type: programs::runtime_type(planner.root(), &options.prefix, target.process.as_ref()),
         systemd_cgroup: Some(configuration.is_some_and(Configuration::systemd_cgroup)),
+        options: planner.class().clone(),
     };
     let drop_in = Path::new(K0S_DROP_INS).join(DROP_IN);
     if let Some(theirs) = configuration.and_then(|configuration| by_others(configuration, &drop_in)) {
@@ -201,6 +204,7 @@ fn microk8s(
         // The snap's PATH is its own business.
         runtime_type: options.prefix.join(programs::SHIM).display().to_string(),
         systemd_cgroup: Some(configuration.systemd_cgroup()),
+        options: planner.class().clone(),
     };
     if let Some(theirs) = by_others(configuration, Path::new("")) {
         planner.note(format!("the handler {HANDLER} is in {theirs} already, and stays as it is"));

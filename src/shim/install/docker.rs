@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::{
+    class::ClassOptions,
     handler::MADE,
     json,
     options::Options,
@@ -43,7 +44,8 @@ pub fn plan(planner: &mut Planner, target: &Target, options: &Options) -> Result
         planner.note(format!("the runtime wasmedge is in {} already, and stays as it is", path.display()));
         return Ok(());
     }
-    planner.own_file(Path::new(OPTIONS), &options_file(systemd_cgroup(root, target, text.as_deref())))?;
+    let options = options_file(systemd_cgroup(root, target, text.as_deref()), planner.class());
+    planner.own_file(Path::new(OPTIONS), &options)?;
     let before = without.as_deref().or(text.as_deref());
     let new = json::add(before.unwrap_or("{}\n"), &value).with_context(wrong)?;
     match &text {
@@ -66,10 +68,9 @@ fn value(runtime_type: &str) -> String {
     )
 }
 
-fn options_file(systemd_cgroup: bool) -> String {
-    format!(
-        "{MADE}\n# Options of the runtime with Docker. Its cgroup driver decides this one:\nSystemdCgroup = {systemd_cgroup}\n"
-    )
+fn options_file(systemd_cgroup: bool, class: &ClassOptions) -> String {
+    let lines = class.with(&[format!("SystemdCgroup = {systemd_cgroup}")]).join("\n");
+    format!("{MADE}\n# Options of the runtime with Docker. Its cgroup driver decides this one:\n{lines}\n")
 }
 
 /// Docker's cgroup driver: as it is told, else systemd where that runs and there is cgroup v2 alone.

@@ -1,6 +1,6 @@
 //! The runtime handler, as containerd's configuration has it.
 
-use super::configuration::HANDLER;
+use super::{class::ClassOptions, configuration::HANDLER};
 
 /// What a pod may say by annotations. Patterns of Go's `path.Match`.
 const ANNOTATIONS: &str = r#"["io.wasmedge.*", "module.wasm.image/*"]"#;
@@ -19,16 +19,22 @@ pub struct Handler {
     pub runtime_type: String,
     /// Whether systemd makes the cgroups; `None` where the distribution decides it.
     pub systemd_cgroup: Option<bool>,
+    /// What the node's admin has told beside that.
+    pub options: ClassOptions,
 }
 
 impl Handler {
     /// Its tables, for a configuration of this version (0 stands for none).
     pub fn section(&self, version: i64) -> String {
         let table = format!("plugins.{}.containerd.runtimes.{HANDLER}", plugin(version));
-        let options = self.systemd_cgroup.map_or_else(String::new, |systemd| {
-            format!("\n  [{table}.options]\n    SystemdCgroup = {systemd}\n    {PASSED}\n")
-        });
+        let options: String = self.options().iter().map(|line| format!("    {line}\n")).collect();
+        let options = if options.is_empty() { options } else { format!("\n  [{table}.options]\n{options}") };
         format!("[{table}]\n  runtime_type = \"{}\"\n  pod_annotations = {ANNOTATIONS}\n{options}", self.runtime_type)
+    }
+
+    fn options(&self) -> Vec<String> {
+        let decided = self.systemd_cgroup.map(|systemd| [format!("SystemdCgroup = {systemd}"), PASSED.to_owned()]);
+        self.options.with(decided.as_ref().map_or(&[], |decided| decided))
     }
 
     /// A file of its own.
@@ -38,9 +44,8 @@ impl Handler {
 
     /// Its table in one line.
     pub fn inline(&self) -> String {
-        let options = self
-            .systemd_cgroup
-            .map_or_else(String::new, |systemd| format!(", options = {{ SystemdCgroup = {systemd}, {PASSED} }}"));
+        let options = self.options().join(", ");
+        let options = if options.is_empty() { options } else { format!(", options = {{ {options} }}") };
         format!("{{ runtime_type = \"{}\", pod_annotations = {ANNOTATIONS}{options} }}", self.runtime_type)
     }
 }

@@ -5,6 +5,7 @@
 
 mod apply;
 mod check;
+mod class;
 mod configuration;
 mod containerd;
 mod docker;
@@ -23,6 +24,7 @@ mod record;
 mod restart;
 mod root;
 mod running;
+mod stale;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -71,7 +73,7 @@ fn run(verb: Verb, words: &[OsString]) -> Result<ExitCode> {
 /// What an installation of these programs, by their names, has to do.
 fn install(options: &Options, root: &Root, programs: &[(&str, Source)]) -> Result<Plan> {
     let targets = target::chosen(options, root)?;
-    let mut planner = Planner::new(root)?;
+    let mut planner = Planner::new(root, options.class.as_ref())?;
     for (name, source) in programs {
         match source {
             Source::File(file) => planner.copy(file, &options.prefix.join(name))?,
@@ -86,7 +88,9 @@ fn install(options: &Options, root: &Root, programs: &[(&str, Source)]) -> Resul
             Kind::Docker => docker::plan(&mut planner, target, options)?,
             _ => containerd::plan(&mut planner, target, options)?,
         }
-        if planner.count() > before {
+        // One that was killed may have written it, and not restarted what reads it.
+        let ours: Vec<_> = stale::files(target, root).into_iter().filter(|file| planner.has_written(file)).collect();
+        if planner.count() > before || stale::changed_since_start(target, root, &ours).is_some() {
             touched.push(target);
         }
     }

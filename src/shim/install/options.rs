@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
 
-use super::{kind::Kind, version::Version};
+use super::{class::ClassOptions, kind::Kind, version::Version};
 
 /// The text of `--help`.
 pub const HELP: &str = "\
@@ -28,11 +28,13 @@ Options:
 With install:
   --prefix DIR              where the programs go (/usr/local/bin)
   --containerd-version V    what containerd is, such as 2.1, where it cannot be asked
+  --options FILE            options of the runtime, as TOML; without, those of the installation before
 With install and uninstall:
   --dry-run                 changes nothing, and shows what would change
   --restart                 restarts what has read the configuration, by systemctl
 With uninstall:
   --force                   even while containers of this runtime run
+  --purge                   native code, unpacked engines and state, too
 ";
 
 /// Where the programs go.
@@ -78,12 +80,16 @@ pub struct Options {
     pub prefix: PathBuf,
     /// containerd's version, where it is told.
     pub containerd: Option<Version>,
+    /// Options of the runtime class, where they are given.
+    pub class: Option<ClassOptions>,
     /// Change nothing.
     pub dry_run: bool,
     /// Restart what has read the configuration.
     pub restart: bool,
     /// Even while containers run.
     pub force: bool,
+    /// What containers have left on the node goes, too.
+    pub purge: bool,
     /// Findings as JSON.
     pub json: bool,
 }
@@ -99,9 +105,11 @@ impl Options {
             root: "/".into(),
             prefix: PREFIX.into(),
             containerd: None,
+            class: None,
             dry_run: false,
             restart: false,
             force: false,
+            purge: false,
             json: false,
         }
     }
@@ -128,7 +136,11 @@ impl Options {
                 }
                 (Arg::Long("dry-run"), Verb::Install | Verb::Uninstall) => options.dry_run = true,
                 (Arg::Long("restart"), Verb::Install | Verb::Uninstall) => options.restart = true,
+                (Arg::Long("options"), Verb::Install) => {
+                    options.class = Some(ClassOptions::read(Path::new(&parser.value()?))?);
+                }
                 (Arg::Long("force"), Verb::Uninstall) => options.force = true,
+                (Arg::Long("purge"), Verb::Uninstall) => options.purge = true,
                 (Arg::Long("json"), Verb::Check) => options.json = true,
                 (other, _) => return Err(other.unexpected().into()),
             }
@@ -170,6 +182,7 @@ mod tests {
         let error = |verb, words: &[&str]| parse(verb, words).unwrap_err().to_string();
         assert_eq!(error(Verb::Check, &["--restart"]), "invalid option '--restart'");
         assert_eq!(error(Verb::Install, &["--force"]), "invalid option '--force'");
+        assert_eq!(error(Verb::Install, &["--purge"]), "invalid option '--purge'");
         assert_eq!(error(Verb::Install, &["--prefix", "bin"]), "--prefix needs an absolute path, not bin");
         assert!(error(Verb::Install, &["--runtime", "podman"]).contains("containerd, docker, k3s"));
         assert!(error(Verb::Install, &["--runtime", "crio"]).contains("CRI-O"));

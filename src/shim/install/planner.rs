@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use super::{
+    class::ClassOptions,
     handler::MADE,
     plan::{Change, Plan},
     record::{Record, STATE},
@@ -29,13 +30,22 @@ pub struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    /// Nothing yet.
+    /// Nothing yet. The options of the class are those of the installation before, unless they are given.
     ///
     /// # Errors
     /// The record of an earlier installation is damaged.
-    pub fn new(root: &'a Root) -> Result<Self> {
+    pub fn new(root: &'a Root, class: Option<&ClassOptions>) -> Result<Self> {
         let found = Record::read(root)?;
-        Ok(Self { root, record: found.clone(), found, plan: Plan::default() })
+        let mut record = found.clone();
+        if let Some(class) = class {
+            record.class = class.clone();
+        }
+        Ok(Self { root, record, found, plan: Plan::default() })
+    }
+
+    /// The options of the runtime class.
+    pub fn class(&self) -> &ClassOptions {
+        &self.record.class
     }
 
     /// The system that is worked on.

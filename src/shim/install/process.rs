@@ -5,7 +5,7 @@ use std::{
     fs,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use super::root::Root;
@@ -80,15 +80,16 @@ impl Process {
         unit(&fs::read_to_string(file(self.pid, "cgroup")).ok()?)
     }
 
-    /// When it was started.
+    /// When it was started, to a tick of 10 ms.
     pub fn started(&self) -> Option<SystemTime> {
         let stat = fs::read_to_string(file(self.pid, "stat")).ok()?;
         let ticks: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
-        let boot = fs::read_to_string(Path::new(PROC).join("stat")).ok()?;
-        let boot: u64 = boot.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
         // SAFETY: asks for a number.
         let per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok().filter(|rate| *rate > 0)?;
-        Some(UNIX_EPOCH + Duration::from_secs(boot) + Duration::from_millis(ticks * 1000 / per_second))
+        // The kernel counts from the boot, whose time is told in whole seconds only (`btime` in proc_stat(5)).
+        let up = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).ok()?;
+        let age = Duration::from(up).checked_sub(Duration::from_millis(ticks * 1000 / per_second))?;
+        SystemTime::now().checked_sub(age)
     }
 
     /// Its hard limit on open files.
@@ -143,7 +144,7 @@ mod tests {
         let own = all(&root).into_iter().find(|process| process.pid == pid).unwrap();
         assert_eq!(own.program, std::env::current_exe().unwrap());
         assert!(own.most_files().unwrap() > 0);
-        let age = SystemTime::now().duration_since(own.started().unwrap() - Duration::from_secs(2)).unwrap();
+        let age = SystemTime::now().duration_since(own.started().unwrap()).unwrap();
         assert!(age < Duration::from_secs(3600), "{age:?}");
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::root::Root;
+use super::{class::ClassOptions, root::Root};
 
 /// The directory of what the runtime keeps on disk.
 pub const STATE: &str = "/var/lib/containerd-shim-wasmedge";
@@ -25,6 +25,8 @@ pub struct Record {
     pub written: BTreeMap<PathBuf, BTreeSet<String>>,
     /// What a file had before it was changed.
     pub originals: BTreeMap<PathBuf, String>,
+    /// The options of the runtime class, for later runs.
+    pub class: ClassOptions,
 }
 
 impl Record {

@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use super::{
+    class::ClassOptions,
     golden::Case,
     options::{Options, Verb},
     programs::{ENGINE, SHIM, Source},
@@ -180,4 +181,83 @@ fn a_file_that_changed_since_the_plan_is_not_written_over() {
     let applied: anyhow::Result<()> = plan.changes.iter().try_for_each(|change| super::apply::apply(&root, change));
     assert!(applied.unwrap_err().to_string().contains("was changed by somebody else"));
     assert!(case.text(CONFIG).contains("# mine") && !case.text(CONFIG).contains("wasmedge"));
+}
+
+#[test]
+fn options_of_the_class_are_written_kept_by_later_runs_and_taken_away_when_none_are_given() {
+    for (name, path, written) in [
+        ("containerd-2.1-kubeadm", DROP_IN, "    aot = { policy = \"off\" }\n"),
+        ("containerd-1.7-kubeadm", CONFIG, "    aot = { policy = \"off\" }\n"),
+        ("containerd-1.7-inline-plugins", CONFIG, ", aot = { policy = \"off\" } }"),
+        ("docker-tabs", "etc/containerd-shim-wasmedge.toml", "\naot = { policy = \"off\" }\n"),
+    ] {
+        let case = Case::named(name);
+        let before = case.tree();
+        let mut options = case.options(Verb::Install);
+        let mut install = |class: Option<&str>| {
+            options.class = class.map(|text| ClassOptions::parse(text).unwrap());
+            let plan = case.install_with(&options).unwrap();
+            case.apply(&plan);
+            plan
+        };
+        install(Some("[aot]\npolicy = \"off\"\n"));
+        assert!(case.text(path).contains(written), "{name}: {}", case.text(path));
+        assert!(install(None).changes.is_empty(), "{name}");
+        install(Some(""));
+        let without = case.text(path);
+        assert!(!without.contains("aot") && without.contains("SystemdCgroup"), "{name}: {without}");
+        case.uninstalled();
+        assert!(case.tree() == before, "{name}: {:?}", case.tree().keys());
+    }
+}
+
+#[test]
+fn what_containers_have_left_goes_only_when_it_is_asked_for() {
+    const LEFT: [&str; 2] = ["var/lib/containerd-shim-wasmedge/aot/sha256", "run/containerd-shim-wasmedge/engine.log"];
+    let case = Case::named("containerd-2.1-kubeadm");
+    for directory in ["var/lib", "run"] {
+        fs::create_dir_all(case.root.path().join(directory)).unwrap();
+    }
+    let before = case.tree();
+    let root = Root::new(case.root.path()).unwrap();
+    let purge = |words: &[&str]| {
+        let words = words.iter().map(Into::into).chain(["--root".into(), case.root.path().into()]);
+        let plan = super::uninstall::plan(&Options::parse(Verb::Uninstall, words).unwrap(), &root).unwrap();
+        case.apply(&plan);
+        plan
+    };
+    for at_once in [true, false] {
+        case.installed();
+        for path in LEFT.map(|path| case.root.path().join(path)) {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        if !at_once {
+            let plan = purge(&[]);
+            assert!(plan.notes.iter().any(|note| note.contains("uninstall --purge")), "{plan}");
+            LEFT.iter().for_each(|path| drop(case.text(path)));
+        }
+        let plan = purge(&["--purge"]);
+        assert!(case.tree() == before, "{plan}{:?}", case.tree().keys());
+        assert!(purge(&["--purge"]).changes.is_empty());
+    }
+}
+
+/// Needs root and a file system with labels; where no policy is loaded any text is one.
+#[test]
+fn a_file_that_is_written_anew_keeps_its_label() {
+    const LABEL: &str = "security.selinux";
+    let case = Case::named("containerd-2.1-kubeadm");
+    let config = case.root.path().join(CONFIG);
+    let set = rustix::fs::setxattr(&config, LABEL, b"system_u:object_r:etc_t:s0", rustix::fs::XattrFlags::empty());
+    set.unwrap_or_else(|error| panic!("{}: {error}", config.display()));
+    let label = || {
+        let mut label = Vec::with_capacity(256);
+        rustix::fs::getxattr(&config, LABEL, rustix::buffer::spare_capacity(&mut label)).map(|_| label)
+    };
+    case.installed();
+    assert!(case.text(CONFIG).contains("wasmedge"));
+    assert_eq!(label().unwrap(), b"system_u:object_r:etc_t:s0");
+    case.uninstalled();
+    assert_eq!(label().unwrap(), b"system_u:object_r:etc_t:s0");
 }

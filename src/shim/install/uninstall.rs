@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use wasmedge_shim_protocol::Location;
 
 use super::{
     apply::beside,
@@ -17,7 +18,7 @@ use super::{
     record::{Record, STATE},
     restart,
     root::Root,
-    running,
+    running, stale,
     target::{self, Target},
 };
 
@@ -34,7 +35,8 @@ pub fn plan(options: &Options, root: &Root) -> Result<Plan> {
     }
     left_behind(&mut plan, &chosen, &record, root);
     let last = !others.iter().any(|target| is_configured(target, root, &record, &plan));
-    if plan.changes.is_empty() && (!last || record == Record::default() && !root.has(&Record::path())) {
+    let known = record != Record::default() || root.has(&Record::path());
+    if plan.changes.is_empty() && !(last && (known || options.purge && leftovers(root).next().is_some())) {
         if last && root.has(Path::new(STATE)) && is_left_empty(&plan, Path::new(STATE), root) {
             plan.changes.push(Change::RemoveDirectory(STATE.into()));
         }
@@ -42,7 +44,10 @@ pub fn plan(options: &Options, root: &Root) -> Result<Plan> {
     }
     refuse_while_containers_run(options, root, &mut plan)?;
     directories(&mut plan, &record, root);
-    chosen.retain(|target| target.process.is_some() && plan.changes.iter().any(|change| concerns(target, change)));
+    let changes = |target: &Target| plan.changes.iter().any(|change| concerns(target, change));
+    chosen.retain(|target| {
+        target.process.is_some() && (changes(target) || stale::was_cut_short(target, places(target), root, &record))
+    });
     for target in &chosen {
         match options.restart {
             true => plan.changes.extend(restart::unit(target)?.map(Change::Restart)),
@@ -50,10 +55,16 @@ pub fn plan(options: &Options, root: &Root) -> Result<Plan> {
         }
     }
     match last {
-        true => files(&mut plan, &record, root),
+        true => files(&mut plan, &record, root, options),
         false => plan.notes.push("the programs stay, as other runtimes are configured to use them".into()),
     }
     Ok(plan)
+}
+
+/// What containers have left on the node: native code and unpacked engines, sockets and the log.
+fn leftovers(root: &Root) -> impl Iterator<Item = PathBuf> {
+    let directories = [PathBuf::from(STATE), Location::default().root().to_owned()];
+    directories.into_iter().filter(|directory| root.has(directory))
 }
 
 /// What is named, and all else that may be configured.
@@ -216,7 +227,7 @@ fn is_left_empty(plan: &Plan, directory: &Path, root: &Root) -> bool {
 }
 
 /// The programs and what they were put into, and in the end the record, without which nothing is known of those.
-fn files(plan: &mut Plan, record: &Record, root: &Root) {
+fn files(plan: &mut Plan, record: &Record, root: &Root, options: &Options) {
     let is_file = |path: &Path| root.entry(path).is_ok_and(|path| path.symlink_metadata().is_ok());
     let named = |path: &Path| [programs::SHIM, programs::ENGINE].iter().any(|name| path.ends_with(name));
     for path in record.made.iter().filter(|path| named(path) && is_file(path)) {
@@ -225,7 +236,9 @@ fn files(plan: &mut Plan, record: &Record, root: &Root) {
     let state = PathBuf::from(STATE);
     // Unpacked again by the next start of a shim that has it in its file; a container that runs may still need it.
     let unpacked = Path::new(wasmedge_shim_payload::DIRECTORY);
-    if root.has(unpacked) && running::containers(root).is_empty() {
+    let unused = running::containers(root).is_empty();
+    let purge = options.purge && unused;
+    if !purge && unused && root.has(unpacked) {
         plan.changes.push(Change::RemoveTree(unpacked.to_owned()));
     }
     let made = record.made.iter().rev().chain(Some(&state).filter(|state| !record.made.contains(*state)));
@@ -234,9 +247,12 @@ fn files(plan: &mut Plan, record: &Record, root: &Root) {
     if root.has(&Record::path()) {
         plan.changes.push(Change::Remove { path: Record::path(), before: None });
     }
+    if purge {
+        plan.changes.extend(leftovers(root).map(Change::RemoveTree));
+    }
     empty(plan, &with_record, root);
-    if root.has(&state.join("aot")) {
-        plan.notes.push(format!("native code of modules stays in {STATE}/aot: remove it by hand if it is not needed"));
+    if !purge && root.has(&state.join("aot")) {
+        plan.notes.push(format!("native code of modules stays in {STATE}/aot: uninstall --purge removes it"));
     }
 }
 

@@ -181,3 +181,17 @@ proptest! {
         prop_assert!(Options::from_toml(&text).is_err());
     }
 }
+
+#[test]
+fn metrics_are_off_until_an_address_of_this_machine_alone_is_given() {
+    let metrics = |text: &str| Options::from_toml(text).map(|options| options.further.metrics);
+    assert_eq!(metrics(""), Ok(None));
+    assert_eq!(metrics("[metrics]\n"), Ok(None));
+    let address = "unix:///run/wasmedge-metrics.sock";
+    assert_eq!(metrics(&format!("[metrics]\naddress = \"{address}\"")), Ok(Some(address.parse().unwrap())));
+    assert_eq!(
+        metrics("[metrics]\naddress = \"tcp://0.0.0.0:9107\"").unwrap_err().to_string(),
+        "runtime option metrics.address: unix:///PATH of at most 90 bytes, or tcp://ADDRESS:PORT with a loopback address \
+         is expected, not string \"tcp://0.0.0.0:9107\""
+    );
+}

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use containerd_shim::protos::protobuf::well_known_types::any::Any;
 use prost::Message;
+use wasmedge_shim_protocol::PodName;
 
 use crate::error::{Result, TaskError};
 
@@ -14,6 +15,9 @@ const NAME: &str = "runtime.v1.PodSandboxConfig";
 /// A pod.
 #[derive(Clone, PartialEq, Message)]
 pub struct PodConfig {
+    /// What Kubernetes calls it.
+    #[prost(message, optional, tag = "1")]
+    pub metadata: Option<Metadata>,
     /// Empty for the node's.
     #[prost(string, tag = "2")]
     pub hostname: String,
@@ -26,6 +30,17 @@ pub struct PodConfig {
     /// What is of Linux only.
     #[prost(message, optional, tag = "8")]
     pub linux: Option<Linux>,
+}
+
+/// What Kubernetes calls a pod.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Metadata {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its namespace in the cluster.
+    #[prost(string, tag = "3")]
+    pub namespace: String,
 }
 
 /// How names are looked up.
@@ -137,6 +152,12 @@ impl PodConfig {
             .map_err(|error| TaskError::invalid(format!("the {NAME} cannot be read: {error}")))
     }
 
+    /// What Kubernetes calls it; `None` where nobody says.
+    pub fn name(&self) -> Option<PodName> {
+        let Metadata { name, namespace } = self.metadata.as_ref()?;
+        PodName::new(namespace, name)
+    }
+
     /// Whose the namespaces are.
     pub fn namespaces(&self) -> Namespaces {
         let security = self.linux.as_ref().and_then(|linux| linux.security.as_ref());
@@ -157,12 +178,15 @@ mod tests {
             }),
             sysctls: [("net.x".to_owned(), "1".to_owned())].into(),
         };
-        let config = PodConfig { hostname: "h".into(), linux: Some(linux), ..PodConfig::default() };
+        let metadata = Some(Metadata { name: "web-1".into(), namespace: "shop".into() });
+        let config = PodConfig { metadata, hostname: "h".into(), linux: Some(linux), ..PodConfig::default() };
         let any = |url: &str, value: Vec<u8>| Any { type_url: url.into(), value, ..Any::default() };
         for url in [NAME, "type.googleapis.com/runtime.v1.PodSandboxConfig"] {
             assert_eq!(PodConfig::read(Some(&any(url, config.encode_to_vec()))).unwrap(), config);
         }
         assert_eq!(config.namespaces().pid(), Mode::Container);
+        assert_eq!(config.name().unwrap().to_string(), "pod shop/web-1");
+        assert_eq!(PodConfig::read(None).unwrap().name(), None);
         assert_eq!(PodConfig::read(None).unwrap().namespaces().pid(), Mode::Pod);
     }
 

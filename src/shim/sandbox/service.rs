@@ -73,6 +73,7 @@ impl SandboxService {
 
     fn create(&self, request: CreateSandboxRequest) -> Result<()> {
         let config = PodConfig::read(request.options.as_ref())?;
+        let name = config.name();
         let (id, bundle) = (request.sandbox_id, request.bundle_path.into());
         let place = Place { namespace: self.shared.namespace.clone(), id: id.clone(), bundle };
         let sandbox = Arc::new(Sandbox::new(place, config, &request.netns_path)?);
@@ -81,6 +82,10 @@ impl SandboxService {
             gone.map_err(|error| TaskError::other(format!("cannot watch the bundle of sandbox {id}: {error}")))?;
         if self.shared.sandbox.set(sandbox.clone()).is_err() {
             return Err(TaskError::already_exists(format!("the shim has a sandbox, and cannot have {id}")));
+        }
+        if let Some(name) = name {
+            // It has none yet: that of a container is known to a shim without a sandbox alone.
+            let _ = self.shared.pod.set(name);
         }
         self.shared.tasks.occupy();
         let (shared, exit, turn) = (self.shared.clone(), self.exit.clone(), self.turn.clone());

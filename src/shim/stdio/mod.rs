@@ -28,7 +28,10 @@ use tokio::{
 };
 use wasmedge_shim_protocol::{ContainerKey, StdioPresence};
 
-use crate::error::{Result, TaskError};
+use crate::{
+    error::{Result, TaskError},
+    logging,
+};
 use hangup::UntilHangup;
 use logger::Logger;
 use uri::Output;
@@ -120,7 +123,7 @@ impl Streams {
     }
 
     fn spawn(&self, copy: impl Future<Output = ()> + Send + 'static) {
-        self.outputs.lock().unwrap_or_else(PoisonError::into_inner).push(tokio::spawn(copy));
+        self.outputs.lock().unwrap_or_else(PoisonError::into_inner).push(logging::spawn(copy));
     }
 
     /// Takes the master of the process's terminal and starts copying.

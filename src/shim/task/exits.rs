@@ -26,6 +26,7 @@ use crate::{
     cgroup::{OomWatch, kill_all},
     engine::Notice,
     events::{Publisher, timestamp},
+    logging,
 };
 
 /// How long the end of a container waits for the ends of its other programs, which the kernel or we have killed.
@@ -39,8 +40,11 @@ pub async fn follow(tasks: Arc<Tasks>, publisher: Arc<Publisher>, mut notices: m
     while let Some(notice) = notices.recv().await {
         match notice {
             Notice::Exited(exit) => match tasks.ended(&exit) {
-                Some((task, process)) => drop(tokio::spawn(ended(task, process, exit.status, publisher.clone()))),
-                None => debug!("process {} of {} ended, which is not known here", exit.pid, exit.key),
+                Some((task, process)) => {
+                    let id = task.key.id.clone();
+                    logging::spawn_about(&id, ended(task, process, exit.status, publisher.clone()));
+                }
+                None => debug!(container = exit.key.id; "process {} ended, which is not known here", exit.pid),
             },
             Notice::HostLost => tasks.lose_host(),
         }
@@ -76,7 +80,7 @@ pub async fn ended(task: Arc<Task>, process: Arc<Process>, status: ExitStatus, p
 /// shim does.
 async fn end_programs(task: &Task) {
     if let Err(error) = kill_all(&task.cgroups).await {
-        warn!("{}: {error}", task.key);
+        warn!("cannot kill all: {error}");
     }
     let programs = task.all_programs();
     let all = async {
@@ -85,7 +89,7 @@ async fn end_programs(task: &Task) {
         }
     };
     if timeout(PROGRAMS_TIMEOUT, all).await.is_err() {
-        warn!("{}: a program does not end with its container", task.key);
+        warn!("a program does not end with its container");
     }
 }
 
@@ -100,7 +104,7 @@ pub async fn watch_memory(task: Arc<Task>, publisher: Arc<Publisher>) {
     let watch = match OomWatch::new(&task.cgroups) {
         Ok(Some(watch)) => watch,
         Ok(None) => return,
-        Err(error) => return warn!("{}: cannot watch for kills for want of memory: {error}", task.key),
+        Err(error) => return warn!("cannot watch for kills for want of memory: {error}"),
     };
     // The end of the container is told of, and with it the last kill, by `ended`.
     let ended = task.init.wait();
@@ -121,19 +125,19 @@ impl Shared {
     /// Makes the end of a process known that is told of by nobody but the kernel: its host is gone, or has lost sight of it.
     /// `losses` are those of hosts since before the process was asked for.
     pub fn watch(&self, task: &Arc<Task>, process: &Arc<Process>, losses: watch::Receiver<()>) {
-        tokio::spawn(watch_end(task.clone(), process.clone(), losses, self.publisher.clone()));
+        logging::spawn_about(&task.key.id, watch_end(task.clone(), process.clone(), losses, self.publisher.clone()));
     }
 }
 
 async fn watch_end(task: Arc<Task>, process: Arc<Process>, mut losses: watch::Receiver<()>, publisher: Arc<Publisher>) {
     if let Err(error) = gone(process.clone()).await {
-        return warn!("cannot watch process {} of {}: {error}", process.pid(), task.key);
+        return warn!("cannot watch process {}: {error}", process.pid());
     }
     // The host, its parent, knows how it ended.
     tokio::select! {
         _ = process.wait() => return,
         _ = losses.changed() => {}
-        () = sleep(HOST_TIMEOUT) => warn!("nobody tells how process {} of {} ended", process.pid(), task.key),
+        () = sleep(HOST_TIMEOUT) => warn!("nobody tells how process {} ended", process.pid()),
     }
     let status = tokio::select! {
         _ = process.wait() => return,

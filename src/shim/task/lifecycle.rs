@@ -13,7 +13,7 @@ use containerd_shim::{
 };
 use log::warn;
 use nix::sys::signal::Signal;
-use wasmedge_shim_protocol::{ContainerKey, Create, ExitStatus, Pod, RootfsMount};
+use wasmedge_shim_protocol::{ContainerKey, Create, ExitStatus, FurtherOptions, Pod, RootfsMount};
 
 use super::{
     container::Task,
@@ -27,20 +27,21 @@ use crate::{
     engine::Handles,
     error::{Result, TaskError},
     events::timestamp,
+    logging,
     options::Options,
     stdio,
 };
 
 impl Shared {
-    /// Creates a container; its init's process id.
-    pub async fn create(&self, request: CreateTaskRequest) -> Result<u32> {
+    /// Creates a container, as a part of a trace or not; its init's process id.
+    pub(super) async fn create(&self, request: CreateTaskRequest, traced: bool) -> Result<u32> {
         if !request.checkpoint.is_empty() {
             return Err(TaskError::unimplemented("a Wasm container cannot be restored from a checkpoint"));
         }
         let reservation = self.tasks.reserve(&request.id)?;
         let losses = self.tasks.host_losses();
         let pod = self.join(&request.id)?;
-        let (task, master) = self.make(&request, pod).await?;
+        let (task, master) = self.make(&request, pod, traced).await?;
         let init = &task.init;
         // Nothing about this container is published before its creation.
         let turn = init.turn.lock().await;
@@ -48,7 +49,7 @@ impl Shared {
         let end = reservation.fill(task.clone());
         self.watch(&task, init, losses);
         if let Some(status) = end {
-            tokio::spawn(ended(task.clone(), init.clone(), status, self.publisher.clone()));
+            logging::spawn_about(&task.key.id, ended(task.clone(), init.clone(), status, self.publisher.clone()));
         }
         if let (Some(master), Some(live)) = (master, init.live())
             && let Err(error) = live.streams.attach(master, &init.stdio, &task.key).await
@@ -63,12 +64,17 @@ impl Shared {
         self.publisher.publish(create_event(request, pid)).await;
         drop(turn);
         reservation.keep();
-        tokio::spawn(watch_memory(task, self.publisher.clone()));
+        logging::spawn_about(&task.key.id.clone(), watch_memory(task, self.publisher.clone()));
         Ok(pid)
     }
 
     /// Lets the host make it; it, and the master of its terminal if it has one.
-    async fn make(&self, request: &CreateTaskRequest, pod: Option<Pod>) -> Result<(Arc<Task>, Option<OwnedFd>)> {
+    async fn make(
+        &self,
+        request: &CreateTaskRequest,
+        pod: Option<Pod>,
+        traced: bool,
+    ) -> Result<(Arc<Task>, Option<OwnedFd>)> {
         let options = request.options.as_ref().map_or_else(|| Ok(Options::default()), Options::from_any);
         let mut options = options.map_err(|error| TaskError::invalid(error.to_string()))?;
         options.sandbox.systemd_cgroup |= self.sandbox.get().is_some_and(|sandbox| sandbox.by_systemd());
@@ -86,7 +92,7 @@ impl Shared {
             terminal: request.terminal,
             options: options.sandbox,
             containerd: self.containerd.clone(),
-            further: options.further,
+            further: FurtherOptions { pod: self.pod.get().cloned(), traced, ..options.further },
             pod,
         };
         let streams = prepared.streams;
@@ -109,7 +115,7 @@ impl Shared {
     }
 
     /// Starts a created container, or a program in one; its process id.
-    pub async fn start(&self, id: &str, exec_id: &str) -> Result<u32> {
+    pub(super) async fn start(&self, id: &str, exec_id: &str) -> Result<u32> {
         let task = self.tasks.get(id)?;
         let process = task.process(exec_id)?;
         if !exec_id.is_empty() {

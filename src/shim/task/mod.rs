@@ -11,6 +11,7 @@ mod service;
 mod shared;
 mod state;
 mod tasks;
+mod traced;
 
 pub use service::{Leave, Names, TaskService};
 pub use shared::Shared;

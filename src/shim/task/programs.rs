@@ -20,7 +20,7 @@ use super::{
 use crate::{
     engine::{Handles, no_room},
     error::{Result, TaskError},
-    stdio,
+    logging, stdio,
 };
 
 impl Shared {
@@ -79,7 +79,10 @@ impl Shared {
                 let end = task.set_live(program, Live { pid, pidfd, streams });
                 self.watch(task, program, losses);
                 if let Some(status) = end {
-                    tokio::spawn(ended(task.clone(), program.clone(), status, self.publisher.clone()));
+                    logging::spawn_about(
+                        &task.key.id,
+                        ended(task.clone(), program.clone(), status, self.publisher.clone()),
+                    );
                 }
                 return attach(program, master, &key).await;
             }

@@ -19,6 +19,7 @@ use containerd_shim::{
 };
 use log::{debug, info, warn};
 use tokio::sync::{mpsc, oneshot};
+use wasmedge_shim_protocol::PodName;
 
 use super::{exits::follow, process::Process, shared::Shared, tasks::Tasks};
 use crate::{
@@ -26,7 +27,9 @@ use crate::{
     engine::{EngineClient, Notice},
     error::{Result, TaskError},
     events::{Publisher, timestamp},
+    logging,
     starting::Known,
+    tracing::Tracing,
     trim::Activity,
 };
 
@@ -36,6 +39,8 @@ pub struct Names {
     pub namespace: String,
     /// The socket of containerd's API.
     pub containerd: PathBuf,
+    /// What Kubernetes calls the pod, once that is known.
+    pub pod: Arc<OnceLock<PodName>>,
 }
 
 /// The service of one shim.
@@ -70,9 +75,10 @@ impl TaskService {
         let (engine, notices) = engine;
         let tasks = Arc::new(Tasks::default());
         tokio::spawn(follow(tasks.clone(), publisher.clone(), notices));
-        let Names { namespace, containerd } = names;
+        let Names { namespace, containerd, pod } = names;
+        let tracing = Tracing::by(&|name| std::env::var(name).ok());
         let sandbox = OnceLock::new();
-        let shared = Arc::new(Shared { namespace, tasks, engine, containerd, publisher, sandbox });
+        let shared = Arc::new(Shared { namespace, tasks, engine, containerd, pod, tracing, publisher, sandbox });
         Self { shared, exit, activity, known }
     }
 
@@ -84,9 +90,13 @@ impl TaskService {
     /// Does a verb to its end, whatever becomes of its caller: ttrpc drops what it awaits at the caller's deadline and at
     /// the end of the connection, and what a verb has begun must be told by `State` and found by `Delete`. The caller
     /// does not wait for a host that does not work; the verb does.
-    async fn finish<T: Send + 'static>(&self, verb: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    async fn finish<T: Send + 'static>(
+        &self,
+        id: &str,
+        verb: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         let (tell, told) = oneshot::channel();
-        tokio::spawn(async move {
+        logging::spawn_about(id, async move {
             if let Err(Err(unheard)) = tell.send(verb.await) {
                 warn!("{unheard}");
             }
@@ -105,33 +115,36 @@ impl TaskService {
 
 #[async_trait]
 impl containerd_shim::Task for TaskService {
-    async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> TtrpcResult<CreateTaskResponse> {
-        debug!("create {}", request.id);
+    async fn create(&self, context: &TtrpcContext, request: CreateTaskRequest) -> TtrpcResult<CreateTaskResponse> {
+        debug!(container = request.id; "create");
         self.activity.note();
         self.known.note();
-        let shared = self.shared.clone();
-        let pid = self.finish(async move { shared.create(request).await }).await?;
+        let (shared, id) = (self.shared.clone(), request.id.clone());
+        let traced = self.shared.begin_span(context);
+        let pid = self.finish(&id, async move { shared.create_traced(request, traced).await }).await?;
         Ok(CreateTaskResponse { pid, ..Default::default() })
     }
 
-    async fn start(&self, _: &TtrpcContext, request: StartRequest) -> TtrpcResult<StartResponse> {
-        debug!("start {} {}", request.id, request.exec_id);
+    async fn start(&self, context: &TtrpcContext, request: StartRequest) -> TtrpcResult<StartResponse> {
+        debug!(container = request.id; "start {}", request.exec_id);
         self.activity.note();
-        let shared = self.shared.clone();
-        let pid = self.finish(async move { shared.start(&request.id, &request.exec_id).await }).await?;
+        let (shared, id) = (self.shared.clone(), request.id.clone());
+        let traced = self.shared.begin_span(context);
+        let pid =
+            self.finish(&id, async move { shared.start_traced(&request.id, &request.exec_id, traced).await }).await?;
         Ok(StartResponse { pid, ..Default::default() })
     }
 
     async fn kill(&self, _: &TtrpcContext, request: KillRequest) -> TtrpcResult<Empty> {
-        debug!("kill {} {} with {}", request.id, request.exec_id, request.signal);
-        self.shared.kill(&request)?;
+        debug!(container = request.id; "kill {} with {}", request.exec_id, request.signal);
+        logging::about(&request.id, async { self.shared.kill(&request) }).await?;
         Ok(Empty::new())
     }
 
     async fn delete(&self, _: &TtrpcContext, request: DeleteRequest) -> TtrpcResult<DeleteResponse> {
-        debug!("delete {} {}", request.id, request.exec_id);
-        let shared = self.shared.clone();
-        let deleted = self.finish(async move { shared.delete(&request.id, &request.exec_id).await });
+        debug!(container = request.id; "delete {}", request.exec_id);
+        let (shared, id) = (self.shared.clone(), request.id.clone());
+        let deleted = self.finish(&id, async move { shared.delete(&request.id, &request.exec_id).await });
         let (pid, status) = deleted.await?;
         let mut response = DeleteResponse::new();
         response.set_pid(pid);
@@ -207,38 +220,38 @@ impl containerd_shim::Task for TaskService {
     }
 
     async fn shutdown(&self, _: &TtrpcContext, request: ShutdownRequest) -> TtrpcResult<Empty> {
-        let (shared, exit) = (self.shared.clone(), self.exit.clone());
+        let (shared, exit, id) = (self.shared.clone(), self.exit.clone(), request.id.clone());
         let shut_down = async move {
             let leaves = shared.shut_down(&request.id).await || request.now;
             Ok(leaves.then(|| Leave(exit)))
         };
-        let _leave = self.finish(shut_down).await?;
+        let _leave = self.finish(&id, shut_down).await?;
         Ok(Empty::new())
     }
 
     async fn exec(&self, _: &TtrpcContext, request: ExecProcessRequest) -> TtrpcResult<Empty> {
-        debug!("exec {} {}", request.id, request.exec_id);
+        debug!(container = request.id; "exec {}", request.exec_id);
         self.activity.note();
-        let shared = self.shared.clone();
-        self.finish(async move { shared.exec(request).await }).await?;
+        let (shared, id) = (self.shared.clone(), request.id.clone());
+        self.finish(&id, async move { shared.exec(request).await }).await?;
         Ok(Empty::new())
     }
 
     async fn pause(&self, _: &TtrpcContext, request: PauseRequest) -> TtrpcResult<Empty> {
-        let shared = self.shared.clone();
-        self.finish(async move { shared.pause(&request.id).await }).await?;
+        let (shared, id) = (self.shared.clone(), request.id.clone());
+        self.finish(&id, async move { shared.pause(&request.id).await }).await?;
         Ok(Empty::new())
     }
 
     async fn resume(&self, _: &TtrpcContext, request: ResumeRequest) -> TtrpcResult<Empty> {
-        let shared = self.shared.clone();
-        self.finish(async move { shared.resume(&request.id).await }).await?;
+        let (shared, id) = (self.shared.clone(), request.id.clone());
+        self.finish(&id, async move { shared.resume(&request.id).await }).await?;
         Ok(Empty::new())
     }
 
     async fn update(&self, _: &TtrpcContext, request: UpdateTaskRequest) -> TtrpcResult<Empty> {
-        let shared = self.shared.clone();
-        self.finish(async move { shared.update(request).await }).await?;
+        let (shared, id) = (self.shared.clone(), request.id.clone());
+        self.finish(&id, async move { shared.update(request).await }).await?;
         Ok(Empty::new())
     }
 

@@ -5,8 +5,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use wasmedge_shim_protocol::PodName;
+
 use super::tasks::Tasks;
-use crate::{engine::EngineClient, events::Publisher, sandbox::Sandbox};
+use crate::{engine::EngineClient, events::Publisher, sandbox::Sandbox, tracing::Tracing};
 
 /// What the verbs work with.
 pub struct Shared {
@@ -18,6 +20,10 @@ pub struct Shared {
     pub engine: EngineClient,
     /// The socket of containerd's API.
     pub containerd: PathBuf,
+    /// What Kubernetes calls the pod, once that is known.
+    pub pod: Arc<OnceLock<PodName>>,
+    /// Where spans go, if anywhere.
+    pub tracing: Option<Tracing>,
     /// containerd's event bus.
     pub publisher: Arc<Publisher>,
     /// The pod that the shim holds, if it does.

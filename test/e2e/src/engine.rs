@@ -71,7 +71,18 @@ pub fn services() -> Vec<Process> {
 /// The socket on which the engine host listens.
 #[track_caller]
 pub fn socket() -> PathBuf {
+    option("--socket")
+}
+
+/// The engine's file that the host was started from: [`BINARY`], or what was unpacked from the shim's own file.
+#[track_caller]
+pub fn file() -> PathBuf {
+    option("--engine")
+}
+
+#[track_caller]
+fn option(name: &str) -> PathBuf {
     let host = running_host();
-    let mut words = host.command.split(' ').skip_while(|word| *word != "--socket");
-    words.nth(1).unwrap_or_else(|| panic!("no socket in {}", host.command)).into()
+    let mut words = host.command.split(' ').skip_while(|word| *word != name);
+    words.nth(1).unwrap_or_else(|| panic!("no {name} in {}", host.command)).into()
 }

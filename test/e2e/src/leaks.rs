@@ -100,7 +100,7 @@ impl Snapshot {
     }
 
     fn add(&mut self, name: String, detail: String) {
-        self.things.entry(name).or_default().push(detail);
+        self.things.entry(of_any_host(&name)).or_default().push(detail);
     }
 
     /// Processes but this one and its children, and the network namespaces they are in.
@@ -188,6 +188,13 @@ impl Snapshot {
     }
 }
 
+/// A name without what tells a host's socket from that of another engine's file: one that is unpacked again is another file.
+fn of_any_host(name: &str) -> String {
+    let begin = format!("{}/host-", engine::STATE);
+    let parts = name.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(".sock")?.1)));
+    parts.map_or_else(|| name.to_owned(), |(before, behind)| format!("{before}{begin}*.sock{behind}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +215,14 @@ mod tests {
         assert!(before.differences(&before).is_empty());
         let restarted = of(&[("process a", "(pid 5)"), ("process b", "(pid 6)")]);
         assert!(before.differences(&restarted).is_empty());
+    }
+
+    #[test]
+    fn a_host_of_an_engine_that_was_unpacked_again_is_none_more() {
+        let socket = |number| format!("socket {}/host-3a-{number}.sock ", engine::STATE);
+        let before = of(&[(&socket(1), "")]);
+        assert!(before.differences(&of(&[(&socket(2), "")])).is_empty());
+        assert_eq!(before.differences(&of(&[(&socket(1), ""), (&socket(2), "")])).len(), 1);
     }
 
     #[test]

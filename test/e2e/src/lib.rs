@@ -14,6 +14,7 @@ pub mod events;
 pub mod fifos;
 mod kind;
 pub mod leaks;
+pub mod metrics;
 pub mod node;
 pub mod process;
 mod scene;

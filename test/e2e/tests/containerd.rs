@@ -7,3 +7,4 @@ mod events;
 mod host;
 mod many;
 mod tasks;
+mod traces;

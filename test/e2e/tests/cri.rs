@@ -1,8 +1,10 @@
 //! Pods, as a kubelet makes them: with a container of their own, and without.
 
 mod asking;
+mod logs;
 mod sandbox;
 mod settings;
+mod stats;
 
 use e2e::{Kind, Scene, cri::crictl, engine, until};
 use serde_json::Value;

@@ -2,6 +2,7 @@
 
 mod core_dumps;
 mod limits;
+mod metrics;
 mod out_of_memory;
 mod plugins;
 mod ports;
@@ -10,6 +11,7 @@ mod proposals;
 mod reactors;
 mod signals;
 mod statistics;
+mod status;
 mod wasi;
 
 use std::fs;

@@ -18,7 +18,7 @@ mod workers;
 pub use birth::{Birth, may_arrive_later};
 pub use directories::{Mounted, directories_of, join, join_the_rest, wait_for_helpers};
 pub use kill::{kill_all, thaw};
-pub use oom::Kills;
+pub use oom::{Kills, count as oom_kills};
 pub use place::Place;
 pub use removal::remove;
 pub use workers::WorkersCgroup;

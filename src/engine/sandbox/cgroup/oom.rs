@@ -42,7 +42,7 @@ impl Kills {
 }
 
 /// How many processes the kernel has killed in these cgroups, and on cgroup v2 below them; none where it does not count.
-fn count(cgroups: &[PathBuf]) -> u64 {
+pub fn count(cgroups: &[PathBuf]) -> u64 {
     cgroups.iter().map(|directory| count_in(directory)).sum()
 }
 

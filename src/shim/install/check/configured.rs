@@ -1,10 +1,6 @@
 //! What is configured: the handler, the program that it names, and what is known of that containerd.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::{Duration, SystemTime},
-};
+use std::path::{Path, PathBuf};
 
 use toml_edit::Item;
 
@@ -15,6 +11,7 @@ use crate::install::{
     programs::{SHIM, search_path},
     restart,
     root::Root,
+    stale,
     target::Target,
     version::{self, DROP_INS, MERGES, OLDEST, Version},
 };
@@ -77,7 +74,7 @@ fn containerd(target: &Target, root: &Root) -> (Vec<Finding>, Option<PathBuf>) {
     };
     found.push(Finding::ok(format!("the handler {HANDLER} is in {}", file.path.display())));
     found.extend(annotations(handler, file.path.as_path()));
-    found.extend(stale(target, root, configuration.files().iter().map(|file| file.path.as_path())));
+    found.extend(unread(target, root));
     let runtime = handler.get("runtime_path").or_else(|| handler.get("runtime_type")).and_then(Item::as_str);
     let (finding, shim) = program(runtime.unwrap_or_default(), target, root);
     found.push(finding);
@@ -132,18 +129,9 @@ fn annotations(handler: &Item, file: &Path) -> Option<Finding> {
 }
 
 /// Whether something was changed after it was read.
-fn stale<'a>(target: &Target, root: &Root, files: impl Iterator<Item = &'a Path>) -> Option<Finding> {
-    // The clock of starts may be some ticks and half a second off.
-    let started = target.process.as_ref()?.started()? + Duration::from_secs(2);
-    let changed = |path: &Path| -> Option<SystemTime> {
-        let meta = fs::metadata(root.at(path).ok()?).ok()?;
-        // Renamed into place: what counts is when it came there.
-        std::os::unix::fs::MetadataExt::ctime(&meta)
-            .try_into()
-            .ok()
-            .map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-    };
-    let late = files.filter(|path| changed(path).is_some_and(|changed| changed > started)).last()?;
+fn unread(target: &Target, root: &Root) -> Option<Finding> {
+    let files = stale::files(target, root);
+    let late = stale::changed_since_start(target, root, &files)?;
     Some(Finding::fault(
         format!("{} was changed after {} was started", late.display(), target.kind.name()),
         restart::advice(target),
@@ -169,7 +157,7 @@ fn docker(target: &Target, root: &Root) -> (Vec<Finding>, Option<PathBuf>) {
         return (vec![found, finding], shim);
     };
     let mut found = vec![Finding::ok(format!("the runtime {HANDLER} is in {config}"))];
-    found.extend(stale(target, root, [target.config.as_path()].into_iter()));
+    found.extend(unread(target, root));
     let (finding, shim) = program(runtime, target, root);
     found.push(finding);
     (found, shim)

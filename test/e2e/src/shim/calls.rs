@@ -57,6 +57,20 @@ impl Shim {
         self.start_exec("")
     }
 
+    /// `Create` and `Start` as parts of a trace: the value of `traceparent`.
+    pub fn run_in_trace(&self, parent: &str) -> Result<(), Failure> {
+        let traced = || {
+            let mut context = context();
+            context.add("traceparent".into(), parent.into());
+            context
+        };
+        let bundle = self.bundle().directory.display().to_string();
+        let create = CreateTaskRequest { id: self.id().into(), bundle, ..Default::default() };
+        self.client.create(traced(), &create).map_err(failure)?;
+        let start = StartRequest { id: self.id().into(), ..Default::default() };
+        self.client.start(traced(), &start).map(drop).map_err(failure)
+    }
+
     /// `State`: pid, status as a number of `containerd.types.Status`, exit code.
     pub fn state(&self) -> Result<(u32, i32, u32), Failure> {
         self.state_of_exec("")

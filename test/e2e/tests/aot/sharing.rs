@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
@@ -18,25 +19,27 @@ fn hosts() -> Vec<Process> {
 
 /// Another engine in the place of the installed one, for which new containers get a host of their own.
 struct Upgrade {
-    kept: String,
+    engine: PathBuf,
+    kept: PathBuf,
     before: Vec<i32>,
 }
 
 impl Upgrade {
     fn new() -> Self {
-        let (kept, new) = (format!("{}.kept", engine::BINARY), format!("{}.new", engine::BINARY));
+        let engine = engine::file();
+        let (kept, new) = (engine.with_extension("kept"), engine.with_extension("new"));
         let before = hosts().iter().map(|host| host.pid).collect();
-        fs::hard_link(engine::BINARY, &kept).unwrap();
-        fs::copy(engine::BINARY, &new).unwrap();
-        fs::rename(&new, engine::BINARY).unwrap();
-        Self { kept, before }
+        fs::hard_link(&engine, &kept).unwrap();
+        fs::copy(&engine, &new).unwrap();
+        fs::rename(&new, &engine).unwrap();
+        Self { engine, kept, before }
     }
 }
 
 impl Drop for Upgrade {
     fn drop(&mut self) {
         // The very file is back, to which the first host belongs.
-        fs::rename(&self.kept, engine::BINARY).unwrap();
+        fs::rename(&self.kept, &self.engine).unwrap();
         for host in hosts().into_iter().filter(|host| !self.before.contains(&host.pid)) {
             host.kill();
             if let Some(socket) = host.command.split(' ').find(|word| word.ends_with(".sock")) {

@@ -13,11 +13,11 @@ const FOUND: &str = "wasmedge-found";
 const WITH_OPTIONS: &str = "wasmedge-options";
 const OPTIONS: &str = "/etc/containerd/wasmedge-options.toml";
 
-/// Takes the options away again.
-struct Options;
+/// The options of the second, which are taken away again.
+pub(super) struct Options;
 
 impl Options {
-    fn new(text: &str) -> Self {
+    pub(super) fn new(text: &str) -> Self {
         fs::write(OPTIONS, text).unwrap();
         Self
     }

@@ -60,7 +60,15 @@ fn pods_run_after_an_installation_and_keep_it_from_being_taken_back() {
     shim(&["install", "--runtime=containerd", "--restart"]).fails().says_in_one_line(&["is in no unit of systemd"]);
     assert_eq!(e2e::command::read(CONFIG), before);
     shim(&["install", "--runtime=containerd"]).exits(0).says_on_stdout("note: to take effect: ");
+    // As after one that was killed before it could restart.
+    shim(&["install", "--runtime=containerd"])
+        .exits(0)
+        .says_on_stdout("nothing to do")
+        .says_on_stdout("note: to take effect: ");
+    shim(&["install", "--runtime=containerd", "--restart"]).fails().says_in_one_line(&["is in no unit of systemd"]);
     restart("containerd");
+    let again = shim(&["install", "--runtime=containerd", "--restart"]).exits(0).says_on_stdout("nothing to do");
+    assert!(!again.stdout.contains("to take effect"), "{again}");
     {
         let pod = scene.pod(Kind::Wasm);
         let container = pod.container(Kind::Wasm, &["/sleep.wasm", "600"]);
@@ -94,10 +102,13 @@ fn docker_runs_containers_by_the_short_name_after_an_installation() {
     }
     let before = serde_json::to_string_pretty(&all).expect("JSON").replace("  ", "\t") + "\n";
     let _restored = Restored::change(CONFIG, "dockerd", &before);
-    shim(&["install", "--runtime=docker"]).exits(0).says_on_stdout("changed /etc/docker/daemon.json");
+    let options = scene.directory().join("options.toml");
+    fs::write(&options, "[engine]\nstatistics = true\n").expect("a file");
+    let words = ["install", "--runtime=docker", "--options", options.to_str().expect("UTF-8")];
+    shim(&words).exits(0).says_on_stdout("changed /etc/docker/daemon.json");
     restart("dockerd");
     let run = ["run", "--rm", "--label", "e2e", "--runtime=wasmedge", "localhost/wasm", "/hello.wasm", "there"];
-    docker(run).run().says_on_stdout("there");
+    docker(run).run().says_on_stdout("there").says_in_one_line(&["/hello.wasm statistics: instructions="]);
     shim(&["check", "--runtime=docker"]).exits(0).says_on_stdout("the runtime wasmedge is in /etc/docker/daemon.json");
     shim(&["install", "--runtime=docker"]).exits(0).says_on_stdout("nothing to do");
     until("the end of all shims", || e2e::engine::shims().is_empty().then_some(()));

@@ -1,0 +1,8 @@
+//go:build tools
+
+package main
+
+import (
+	_ "k8s.io/kubernetes/test/e2e"            // conformance tests
+	_ "k8s.io/kubernetes/test/images/agnhost" // what most of their pods run
+)
