@@ -38,7 +38,7 @@ fn parse(smaps: &str) -> Option<Memory> {
 
 /// The proportional set size of all processes but those called `name`, in bytes.
 pub fn all_but(name: &str) -> Result<u64> {
-    let is_other = |words: &[String]| !words.first().is_some_and(|first| first.rsplit('/').next() == Some(name));
+    let is_other = |words: &[String]| words.first().is_none_or(|first| first.rsplit('/').next() != Some(name));
     let others = processes()?.into_iter().filter(|(_, words)| is_other(words));
     // One that has ended meanwhile has none.
     Ok(others.filter_map(|(pid, _)| memory(pid).ok()).map(|memory| memory.pss).sum())

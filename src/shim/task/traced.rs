@@ -5,7 +5,7 @@ use std::sync::Arc;
 use containerd_shim::{TtrpcContext, api::CreateTaskRequest};
 use wasmedge_shim_protocol::{ContainerKey, Verb};
 
-use super::tasks::Shared;
+use super::shared::Shared;
 use crate::{
     error::Result,
     logging,
