@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{MetricsAddress, PodName, Preopen};
+use crate::{MetricsAddress, Pod, PodName, Preopen};
 
 /// Options of a runtime that shims did not send at first. New ones are added at the end, absent where the sender does not know
 /// them, as [`absent_is_default`] has it.
@@ -23,6 +23,10 @@ pub struct FurtherOptions {
     /// No option: the creation is part of a trace that is recorded. Since version 8.
     #[serde(deserialize_with = "absent_is_default")]
     pub traced: bool,
+    /// No option: what the container shares with its pod, where the shim holds that. Since version 8: a host of before finds no
+    /// namespaces by the names that the spec has for them, and makes no container.
+    #[serde(deserialize_with = "absent_is_default")]
+    pub shared: Option<Pod>,
 }
 
 /// Whose settings of a container are heeded; each includes those before.

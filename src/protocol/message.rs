@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Aot, Engine, Export, Failure, FurtherOptions, Hello, Plugins, Pod, further::absent_is_default};
+use crate::{Aot, Engine, Export, Failure, FurtherOptions, Hello, Plugins, further::absent_is_default};
 
 /// What the shim sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,10 +109,6 @@ pub struct Create {
     /// Options that shims of before do not send.
     #[serde(deserialize_with = "absent_is_default")]
     pub further: FurtherOptions,
-    /// What it shares with its pod, where the shim holds that. A host that does not know this finds no namespaces by the
-    /// names that the spec has for them, and makes no container.
-    #[serde(deserialize_with = "absent_is_default")]
-    pub pod: Option<Pod>,
 }
 
 /// Everything but the program itself that is needed to run another program in a container.

@@ -35,7 +35,7 @@ pub fn complete(
     let Some(sandbox) = sandbox(request, annotations).filter(|_| is_due(source, in_spec)) else { return Ok(None) };
     let said = containerd::apart(|| {
         let client = Client::connect(&request.containerd, &request.key.namespace)?;
-        let known = request.pod.as_ref().map(|pod| &pod.annotations);
+        let known = request.further.shared.as_ref().map(|pod| &pod.annotations);
         containerd::said(&client, &request.key.id, sandbox, PREFIX, known)
     });
     let Said { container, pod, image } = said.with_context(|| {
@@ -84,7 +84,6 @@ mod tests {
             options: SandboxOptions::default(),
             containerd: "/no/such/socket".into(),
             further: FurtherOptions { annotations, ..FurtherOptions::default() },
-            pod: None,
         }
     }
 

@@ -57,7 +57,11 @@ impl Plan {
         let mut spec = load(&config)?;
         let pod = spec.annotations().as_ref().and_then(PodName::of).or_else(|| request.further.pod.clone());
         journal::about(&request.key, pod.as_ref());
-        let shared = request.pod.as_ref().map_or_else(|| Ok(Shared::default()), |pod| Shared::join(&mut spec, pod))?;
+        let shared = request
+            .further
+            .shared
+            .as_ref()
+            .map_or_else(|| Ok(Shared::default()), |pod| Shared::join(&mut spec, pod))?;
         check::clean_cgroup_path(&mut spec, request.options.systemd_cgroup);
         check::spec(&spec, request.options.systemd_cgroup)?;
         let late_hooks = spec.hooks().as_ref().is_some_and(hooks::late);

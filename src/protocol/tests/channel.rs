@@ -51,13 +51,13 @@ fn create() -> impl Strategy<Value = Create> {
                 metrics: stdin.then(|| MetricsAddress::Unix("/m".into())),
                 pod: stdout.then(|| PodName { name: "web".into(), ..PodName::default() }),
                 traced: stderr,
+                shared: terminal.then(|| Pod {
+                    pid: wait_millis,
+                    namespaces: vec![PodNamespace { kind: NamespaceKind::Ipc, path: "/n".into() }],
+                    files: vec![PodFile { source: "/s".into(), destination: "/d".into() }],
+                    annotations: [("io.wasmedge.aot".to_owned(), "off".to_owned())].into(),
+                }),
             },
-            pod: terminal.then(|| Pod {
-                pid: wait_millis,
-                namespaces: vec![PodNamespace { kind: NamespaceKind::Ipc, path: "/n".into() }],
-                files: vec![PodFile { source: "/s".into(), destination: "/d".into() }],
-                annotations: [("io.wasmedge.aot".to_owned(), "off".to_owned())].into(),
-            }),
         },
     )
 }
@@ -98,22 +98,17 @@ proptest! {
 
     #[test]
     fn what_shims_of_before_do_not_send_has_its_default(request in create()) {
-        let length = |bytes: postcard::Result<Vec<u8>>| bytes.unwrap().len();
-        let pod = length(postcard::to_stdvec(&request.pod));
-        let further = length(postcard::to_stdvec(&request.further));
-        let without_pod = Create { pod: None, ..request.clone() };
-        let without_both = Create { further: FurtherOptions::default(), ..without_pod.clone() };
+        let further = postcard::to_stdvec(&request.further).unwrap().len();
+        let without = Create { further: FurtherOptions::default(), ..request.clone() };
         let bytes = postcard::to_stdvec(&ToHost::Request { id: 1, request: Request::Create(Box::new(request)) }).unwrap();
-        for (absent, expected) in [(pod, without_pod), (pod + further, without_both)] {
-            let read: ToHost = postcard::from_bytes(&bytes[..bytes.len() - absent]).unwrap();
-            prop_assert_eq!(read, ToHost::Request { id: 1, request: Request::Create(Box::new(expected)) });
-        }
+        let read: ToHost = postcard::from_bytes(&bytes[..bytes.len() - further]).unwrap();
+        prop_assert_eq!(read, ToHost::Request { id: 1, request: Request::Create(Box::new(without)) });
     }
 
     #[test]
     fn what_shims_of_version_7_send_is_kept(request in create()) {
-        let FurtherOptions { annotations, preopens, metrics, pod, traced } = request.further.clone();
-        let newer = postcard::to_stdvec(&(metrics, pod, traced)).unwrap().len();
+        let FurtherOptions { annotations, preopens, metrics, pod, traced, shared } = request.further.clone();
+        let newer = postcard::to_stdvec(&(metrics, pod, traced, shared)).unwrap().len();
         let known = FurtherOptions { annotations, preopens, ..FurtherOptions::default() };
         let expected = Create { further: known, ..request.clone() };
         let bytes = postcard::to_stdvec(&request).unwrap();

@@ -40,8 +40,8 @@ impl Shared {
         }
         let reservation = self.tasks.reserve(&request.id)?;
         let losses = self.tasks.host_losses();
-        let pod = self.join(&request.id)?;
-        let (task, master) = self.make(&request, pod, traced).await?;
+        let shared = self.join(&request.id)?;
+        let (task, master) = self.make(&request, shared, traced).await?;
         let init = &task.init;
         // Nothing about this container is published before its creation.
         let turn = init.turn.lock().await;
@@ -72,7 +72,7 @@ impl Shared {
     async fn make(
         &self,
         request: &CreateTaskRequest,
-        pod: Option<Pod>,
+        shared: Option<Pod>,
         traced: bool,
     ) -> Result<(Arc<Task>, Option<OwnedFd>)> {
         let options = request.options.as_ref().map_or_else(|| Ok(Options::default()), Options::from_any);
@@ -92,8 +92,7 @@ impl Shared {
             terminal: request.terminal,
             options: options.sandbox,
             containerd: self.containerd.clone(),
-            further: FurtherOptions { pod: self.pod.get().cloned(), traced, ..options.further },
-            pod,
+            further: FurtherOptions { pod: self.pod.get().cloned(), traced, shared, ..options.further },
         };
         let streams = prepared.streams;
         let (created, handles) = match self.engine.create(create, prepared.process_ends).await {
