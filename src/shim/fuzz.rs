@@ -43,7 +43,7 @@ pub fn bootstrap(data: &[u8]) {
     let options: Vec<Any> = params.extensions.iter().filter_map(|one| one.value.clone().into_option()).collect();
     // Options may name a file, which is the admin's business.
     for any in options.iter().filter(|any| !names_file(any)) {
-        sound(Options::from_any(any).ok());
+        sound(Options::of(Some(any)).ok());
     }
 }
 
@@ -55,7 +55,7 @@ pub fn options(data: &[u8]) {
     for kind in ["runtimeoptions.v1.Options", "containerd.runc.v1.Options"] {
         let any = Any { type_url: kind.into(), value: data.to_vec(), ..Any::default() };
         if !names_file(&any) {
-            sound(Options::from_any(&any).ok());
+            sound(Options::of(Some(&any)).ok());
         }
     }
 }

@@ -3,12 +3,13 @@
 //! containerd hands them over as `runtimeoptions.v1.Options`, whose body is TOML, or as `containerd.runc.v1.Options`
 //! where a client treats every runtime like runc.
 
+pub mod node;
 mod sections;
 #[cfg(test)]
 mod tests;
 mod values;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use containerd_shim::{
     api::Options as RuncOptions,
@@ -75,42 +76,51 @@ pub enum OptionsError {
 }
 
 impl Options {
-    /// From what containerd attached to the start of a shim.
-    pub fn from_extensions(extensions: &[Any]) -> Result<Self, OptionsError> {
-        extensions.first().map_or_else(|| Ok(Self::default()), Self::from_any)
+    /// From what came with a container or the start of a shim, and what the node has of its own.
+    ///
+    /// # Errors
+    /// One of them cannot be used; it is named.
+    pub fn of(given: Option<&Any>) -> Result<Self, OptionsError> {
+        Self::over(node::read(Path::new(node::PATH))?, given)
     }
 
-    /// From what came with a container.
-    pub fn from_any(any: &Any) -> Result<Self, OptionsError> {
+    /// From what came with a container, over what the node has.
+    fn over(node: Table, given: Option<&Any>) -> Result<Self, OptionsError> {
+        let Some(any) = given else { return Self::from_table(&node) };
         let encoding = |error: String| OptionsError::Encoding(any.type_url.clone(), error);
         if any_is::<RuncOptions>(any) {
             let options = RuncOptions::parse_from_bytes(&any.value).map_err(|error| encoding(error.to_string()))?;
-            let sandbox = SandboxOptions {
-                systemd_cgroup: options.systemd_cgroup,
-                no_pivot_root: options.no_pivot_root,
-                ..SandboxOptions::default()
-            };
-            return Ok(Self { sandbox, ..Self::default() });
+            // These two it decides as for runc: in this message false and unsaid are the same.
+            let mut known = Self::from_table(&node)?;
+            known.sandbox.systemd_cgroup = options.systemd_cgroup;
+            known.sandbox.no_pivot_root = options.no_pivot_root;
+            return Ok(known);
         }
         if any.type_url.rsplit('/').next() == Some(TOML_OPTIONS) {
             let body = toml_body(&any.value).map_err(|error| match error {
                 BodyError::Encoding(cause) => encoding(cause),
                 BodyError::File(path, cause) => OptionsError::File(path, cause),
             })?;
-            return Self::from_toml(&body);
+            return Self::from_table(&node::overlaid(node, parse(&body)?));
         }
         if !any.type_url.is_empty() {
             warn!("runtime options of type {} are ignored", any.type_url);
         }
-        Ok(Self::default())
+        Self::from_table(&node)
     }
 
-    /// From a TOML document. Unknown options are warned about: they may be those of a later version.
+    /// From a TOML document.
+    ///
+    /// # Errors
+    /// It holds what no option can be.
     pub fn from_toml(text: &str) -> Result<Self, OptionsError> {
-        let table: Table =
-            text.parse().map_err(|error: toml::de::Error| OptionsError::Syntax(error.message().to_owned()))?;
+        Self::from_table(&parse(text)?)
+    }
+
+    /// From what a TOML document holds. Unknown options are warned about: they may be those of a later version.
+    fn from_table(table: &Table) -> Result<Self, OptionsError> {
         let mut options = Self::default();
-        for (name, value) in &table {
+        for (name, value) in table {
             match name.as_str() {
                 "SystemdCgroup" => options.sandbox.systemd_cgroup = boolean(name, value)?,
                 "NoPivotRoot" => options.sandbox.no_pivot_root = boolean(name, value)?,
@@ -147,6 +157,10 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+fn parse(text: &str) -> Result<Table, OptionsError> {
+    text.parse().map_err(|error: toml::de::Error| OptionsError::Syntax(error.message().to_owned()))
 }
 
 enum BodyError {

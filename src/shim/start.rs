@@ -39,7 +39,7 @@ const CONTROLLER: &str = "io.containerd.sandbox.controller.v1.shim";
 /// Answers the address of the pod's daemon, which this makes unless there is one. In the daemon it returns in the end.
 pub fn command(flags: &Flags) -> Result<ExitCode> {
     let (options, age) = bootstrap::read(flags)?;
-    let Options { engine, engine_directory, .. } = Options::from_extensions(&options.extensions)?;
+    let Options { engine, engine_directory, .. } = Options::of(options.extensions.first())?;
     let source = Source::new(engine, engine_directory);
     source.remember().context("cannot write to the bundle")?;
     let launcher = Launcher::new(source);

@@ -33,6 +33,12 @@ impl ClassOptions {
         Ok(Self(table.into_iter().map(|(name, value)| (key(name), value.to_string())).collect()))
     }
 
+    /// The line of one option, if it is told.
+    pub fn only(&self, option: &str) -> Option<String> {
+        let (name, value) = self.0.iter().find(|(name, _)| name == option)?;
+        Some(format!("{name} = {value}"))
+    }
+
     /// Lines of the form `NAME = VALUE`, those of `defaults` first that are not told otherwise.
     pub fn with(&self, defaults: &[String]) -> Vec<String> {
         let is_told =

@@ -2,20 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::{
     configuration::{Configuration, File, HANDLER},
     edit,
-    handler::{Handler, MADE, version_line},
+    handler::{Handler, MADE, RUNC, version_line},
     kind::Kind,
     options::Options,
     planner::Planner,
     programs,
     root::Root,
     target::Target,
-    version::{self, MERGES, OLDEST, Version},
+    version::{self, DROP_INS, MERGES, OLDEST, Version},
 };
+use crate::options::node;
 
 /// The file with the handler.
 pub const DROP_IN: &str = "50-wasmedge.toml";
@@ -55,11 +56,8 @@ fn plain(
     options: &Options,
 ) -> Result<()> {
     let containerd = version_of(planner.root(), target, options)?;
-    let handler = Handler {
-        runtime_type: programs::runtime_type(planner.root(), &options.prefix, target.process.as_ref()),
-        systemd_cgroup: Some(configuration.is_some_and(Configuration::systemd_cgroup)),
-        options: planner.class().clone(),
-    };
+    let systemd_cgroup = Some(configuration.is_some_and(Configuration::systemd_cgroup));
+    let handler = handler(planner, target, options, systemd_cgroup, Some(containerd));
     let drop_in = drop_in(target, configuration);
     if let Some(configuration) = configuration {
         if configuration.disables_cri() {
@@ -76,6 +74,7 @@ fn plain(
         return within(planner, target, configuration, &handler, 2);
     }
     let version = configuration.map_or(Ok(3), |configuration| configuration.version_of_imports(containerd))?;
+    options_of_node(planner, &handler)?;
     planner.own_file(&drop_in, &handler.file(version))?;
     let import = drop_in.with_file_name(IMPORT).display().to_string();
     match configuration.map(Configuration::main) {
@@ -88,6 +87,40 @@ fn plain(
             Ok(())
         }
     }
+}
+
+/// The handler for a containerd of this version, if that is known.
+fn handler(
+    planner: &Planner,
+    target: &Target,
+    options: &Options,
+    systemd_cgroup: Option<bool>,
+    containerd: Option<Version>,
+) -> Handler {
+    let by_path = containerd.is_some_and(|version| (MERGES..DROP_INS).contains(&version));
+    Handler {
+        runtime_type: match by_path {
+            true => RUNC.to_owned(),
+            false => programs::runtime_type(planner.root(), &options.prefix, target.process.as_ref()),
+        },
+        runtime_path: by_path.then(|| options.prefix.join(programs::SHIM)),
+        systemd_cgroup,
+        options: planner.class().clone(),
+    }
+}
+
+/// Writes the admin's options to where they are read whatever a handler carries, if this one cannot carry them.
+fn options_of_node(planner: &mut Planner, handler: &Handler) -> Result<()> {
+    let lines = match &handler.runtime_path {
+        Some(_) => handler.options.with(&[]),
+        None => Vec::new(),
+    };
+    let path = Path::new(node::PATH);
+    if lines.is_empty() && !planner.has_written(path) {
+        return Ok(());
+    }
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    planner.own_file(path, &format!("{MADE}\n{text}"))
 }
 
 /// containerd 1.7, with which an imported section would replace the one that is there: into the file itself.
@@ -140,11 +173,9 @@ fn rancher(
     options: &Options,
 ) -> Result<()> {
     let name = target.kind.name();
-    let handler = Handler {
-        runtime_type: programs::runtime_type(planner.root(), &options.prefix, target.process.as_ref()),
-        systemd_cgroup: configuration.map(Configuration::systemd_cgroup),
-        options: planner.class().clone(),
-    };
+    let told = target.program.as_ref().and_then(|program| version::ask(planner.root(), program).ok());
+    let containerd = options.containerd.or(told);
+    let handler = handler(planner, target, options, configuration.map(Configuration::systemd_cgroup), containerd);
     let directory = target.config.parent().unwrap_or(Path::new("/"));
     let drop_ins = RANCHER_DROP_INS.map(|(version, name)| (version, directory.join(name).join(DROP_IN)));
     let Some(main) = configuration.map(Configuration::main) else {
@@ -153,10 +184,12 @@ fn rancher(
         return planner.own_file(path, &handler.file(*version));
     };
     // With 1.7, which none that imports is known to bring, a drop-in would take the other runtimes away.
-    let told = target.program.as_ref().and_then(|program| version::ask(planner.root(), program).ok());
-    let merges = options.containerd.or(told).is_none_or(|version| version >= MERGES);
+    let merges = containerd.is_none_or(|version| version >= MERGES);
     match drop_ins.iter().find(|(_, path)| merges && main.would_import(path)) {
-        Some((version, path)) => planner.own_file(path, &handler.file(*version)),
+        Some((version, path)) => {
+            options_of_node(planner, &handler)?;
+            planner.own_file(path, &handler.file(*version))
+        }
         None if handler.runtime_type == crate::RUNTIME => {
             planner.note(format!(
                 "this {name} imports no drop-ins: at its next start it adds the handler {HANDLER} itself, by the \
@@ -174,21 +207,20 @@ fn rancher(
 
 /// k0s imports drop-ins; before 1.36 it merges them itself, into a configuration of version 2.
 fn k0s(planner: &mut Planner, target: &Target, configuration: Option<&Configuration>, options: &Options) -> Result<()> {
+    let containerd = version_of(planner.root(), target, options);
     let version = match configuration.map(|configuration| configuration.main().version()).transpose()?.flatten() {
         Some(version) => version,
-        None if version_of(planner.root(), target, options)? < MERGES => 2,
+        None if *containerd.as_ref().map_err(|error| anyhow!("{error:#}"))? < MERGES => 2,
         None => 3,
     };
-    let handler = Handler {
-        runtime_type: programs::runtime_type(planner.root(), &options.prefix, target.process.as_ref()),
-        systemd_cgroup: Some(configuration.is_some_and(Configuration::systemd_cgroup)),
-        options: planner.class().clone(),
-    };
+    let systemd_cgroup = Some(configuration.is_some_and(Configuration::systemd_cgroup));
+    let handler = handler(planner, target, options, systemd_cgroup, containerd.ok());
     let drop_in = Path::new(K0S_DROP_INS).join(DROP_IN);
     if let Some(theirs) = configuration.and_then(|configuration| by_others(configuration, &drop_in)) {
         planner.note(format!("the handler {HANDLER} is in {theirs} already, and stays as it is"));
         return Ok(());
     }
+    options_of_node(planner, &handler)?;
     planner.own_file(&drop_in, &handler.file(version))
 }
 
@@ -203,6 +235,7 @@ fn microk8s(
     let handler = Handler {
         // The snap's PATH is its own business.
         runtime_type: options.prefix.join(programs::SHIM).display().to_string(),
+        runtime_path: None,
         systemd_cgroup: Some(configuration.systemd_cgroup()),
         options: planner.class().clone(),
     };

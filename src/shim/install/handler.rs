@@ -1,6 +1,12 @@
 //! The runtime handler, as containerd's configuration has it.
 
+use std::path::PathBuf;
+
 use super::{class::ClassOptions, configuration::HANDLER};
+
+/// The type of runc, of which alone containerd 2.0 and 2.1 ask what a runtime is able to do
+/// (containerd, `introspectRuntimeFeatures` in `internal/cri/server/service.go`); without that no pod has a user namespace.
+pub const RUNC: &str = "io.containerd.runc.v2";
 
 /// What a pod may say by annotations. Patterns of Go's `path.Match`.
 const ANNOTATIONS: &str = r#"["io.wasmedge.*", "module.wasm.image/*"]"#;
@@ -17,6 +23,8 @@ pub const MADE: &str =
 pub struct Handler {
     /// The runtime's type: a name, by which containerd finds the program in its PATH, or the program's path.
     pub runtime_type: String,
+    /// The program's path, where the type has to be that of runc.
+    pub runtime_path: Option<PathBuf>,
     /// Whether systemd makes the cgroups; `None` where the distribution decides it.
     pub systemd_cgroup: Option<bool>,
     /// What the node's admin has told beside that.
@@ -28,12 +36,20 @@ impl Handler {
     pub fn section(&self, version: i64) -> String {
         let table = format!("plugins.{}.containerd.runtimes.{HANDLER}", plugin(version));
         let options: String = self.options().iter().map(|line| format!("    {line}\n")).collect();
+        let path = self.runtime_path.as_ref().map(|path| format!("  runtime_path = \"{}\"\n", path.display()));
+        let path = path.unwrap_or_default();
         let options = if options.is_empty() { options } else { format!("\n  [{table}.options]\n{options}") };
-        format!("[{table}]\n  runtime_type = \"{}\"\n  pod_annotations = {ANNOTATIONS}\n{options}", self.runtime_type)
+        let runtime_type = &self.runtime_type;
+        format!("[{table}]\n  runtime_type = \"{runtime_type}\"\n{path}  pod_annotations = {ANNOTATIONS}\n{options}")
     }
 
     fn options(&self) -> Vec<String> {
-        let decided = self.systemd_cgroup.map(|systemd| [format!("SystemdCgroup = {systemd}"), PASSED.to_owned()]);
+        let cgroup = self.systemd_cgroup.map(|systemd| format!("SystemdCgroup = {systemd}"));
+        if self.runtime_path.is_some() {
+            // This type has no options but runc's own.
+            return self.options.only("SystemdCgroup").or(cgroup).into_iter().collect();
+        }
+        let decided = cgroup.map(|cgroup| [cgroup, PASSED.to_owned()]);
         self.options.with(decided.as_ref().map_or(&[], |decided| decided))
     }
 

@@ -21,6 +21,7 @@ use super::{
     running, stale,
     target::{self, Target},
 };
+use crate::options::node;
 
 /// What is to be done.
 ///
@@ -43,6 +44,9 @@ pub fn plan(options: &Options, root: &Root) -> Result<Plan> {
         return Ok(plan);
     }
     refuse_while_containers_run(options, root, &mut plan)?;
+    if last {
+        own_file(&mut plan, Path::new(node::PATH), root)?;
+    }
     directories(&mut plan, &record, root);
     let changes = |target: &Target| plan.changes.iter().any(|change| concerns(target, change));
     chosen.retain(|target| {

@@ -4,6 +4,11 @@ use super::*;
 use proptest::prelude::*;
 use wasmedge_shim_protocol::{Aot, AotPolicy, Optimization, Preopen, Proposal, Proposals, Secret};
 
+/// What comes with a container, on a node without options of its own.
+fn given(any: &Any) -> Result<Options, OptionsError> {
+    Options::over(Table::new(), Some(any))
+}
+
 fn toml_any(body: &str) -> Any {
     let mut value = vec![0x0a, 1, b'x', 0x1a, u8::try_from(body.len()).unwrap()];
     value.extend(body.as_bytes());
@@ -12,9 +17,27 @@ fn toml_any(body: &str) -> Any {
 
 #[test]
 fn toml_options_are_taken_from_containerds_message() {
-    let options = Options::from_any(&toml_any("SystemdCgroup = true\n[engine]\npath = \"/opt/engine\"\n")).unwrap();
+    let options = given(&toml_any("SystemdCgroup = true\n[engine]\npath = \"/opt/engine\"\n")).unwrap();
     assert!(options.sandbox.systemd_cgroup);
     assert_eq!(options.engine, Some("/opt/engine".into()));
+}
+
+#[test]
+fn options_of_the_node_hold_for_handlers_that_carry_none() {
+    let node = || "SystemdCgroup = true\n[aot]\ncache_mib = 7\n".parse::<Table>().unwrap();
+    let runc = |systemd_cgroup| {
+        let options = RuncOptions { systemd_cgroup, ..RuncOptions::default() };
+        let value = options.write_to_bytes().unwrap();
+        Any { type_url: "containerd.runc.v1.Options".into(), value, ..Any::default() }
+    };
+    let foreign = Any { type_url: "example.Options".into(), ..Any::default() };
+    let (alone, under_runc) = (None, [runc(true), runc(false)]);
+    let known =
+        [alone, Some(&foreign), Some(&under_runc[0]), Some(&under_runc[1]), Some(&toml_any("NoPivotRoot = true"))]
+            .map(|any| Options::over(node(), any).unwrap().sandbox);
+    assert_eq!(known.each_ref().map(|sandbox| sandbox.aot.cache_mib), [7; 5]);
+    assert_eq!(known.each_ref().map(|sandbox| sandbox.systemd_cgroup), [true, true, true, false, true]);
+    assert!(known[4].no_pivot_root);
 }
 
 #[test]
@@ -118,14 +141,14 @@ fn runcs_own_options_are_understood() {
     let runc = RuncOptions { systemd_cgroup: true, binary_name: "crun".into(), ..RuncOptions::default() };
     let any =
         Any { type_url: "containerd.runc.v1.Options".into(), value: runc.write_to_bytes().unwrap(), ..Any::default() };
-    assert!(Options::from_any(&any).unwrap().sandbox.systemd_cgroup);
+    assert!(given(&any).unwrap().sandbox.systemd_cgroup);
 }
 
 #[test]
 fn unknown_options_and_types_are_tolerated() {
     assert_eq!(Options::from_toml("BinaryName = \"x\"\nFuture = 3\n[wasi]\na = 1\n").unwrap(), Options::default());
     let foreign = Any { type_url: "types.example/other.v1.Options".into(), value: vec![1, 2], ..Any::default() };
-    assert_eq!(Options::from_any(&foreign).unwrap(), Options::default());
+    assert_eq!(given(&foreign).unwrap(), Options::default());
 }
 
 #[test]
@@ -160,19 +183,14 @@ fn an_options_file_is_read_and_a_missing_one_named() {
         value.extend(path.as_bytes());
         Any { type_url: TOML_OPTIONS.into(), value, ..Any::default() }
     };
-    assert!(Options::from_any(&any(file.path().to_str().unwrap())).unwrap().sandbox.no_pivot_root);
-    assert!(
-        Options::from_any(&any("/no/such/file"))
-            .unwrap_err()
-            .to_string()
-            .starts_with("runtime options file /no/such/file:")
-    );
+    assert!(given(&any(file.path().to_str().unwrap())).unwrap().sandbox.no_pivot_root);
+    assert!(given(&any("/no/such/file")).unwrap_err().to_string().starts_with("runtime options file /no/such/file:"));
 }
 
 proptest! {
     #[test]
     fn no_message_makes_it_panic(value in prop::collection::vec(any::<u8>(), 0..128)) {
-        let _ = Options::from_any(&Any { type_url: TOML_OPTIONS.into(), value, ..Any::default() });
+        let _ = given(&Any { type_url: TOML_OPTIONS.into(), value, ..Any::default() });
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Shared {
         shared: Option<Pod>,
         traced: bool,
     ) -> Result<(Arc<Task>, Option<OwnedFd>)> {
-        let options = request.options.as_ref().map_or_else(|| Ok(Options::default()), Options::from_any);
+        let options = Options::of(request.options.as_ref());
         let mut options = options.map_err(|error| TaskError::invalid(error.to_string()))?;
         options.sandbox.systemd_cgroup |= self.sandbox.get().is_some_and(|sandbox| sandbox.by_systemd());
         if let Some(level) = options.log_level {

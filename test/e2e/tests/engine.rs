@@ -3,6 +3,7 @@
 mod core_dumps;
 mod limits;
 mod metrics;
+mod node_options;
 mod out_of_memory;
 mod plugins;
 mod ports;

@@ -166,7 +166,7 @@ fn users_of_a_pod_are_nobody_on_the_node(space: &Namespace, kind: Kind) {
     assert!(map.len() == 3 && map[0] == 0 && map[1] > 0 && map[2] == 65536, "{map:?}");
 }
 
-/// containerd before 2.2 asks only runc's own type what it is able to do: docs/host-setup.md has a handler for these.
+/// containerd before 2.2 asks only runc's own type what it is able to do: `install` writes a handler like this one for these.
 fn all_that_containerd_asks_for(pod: &mut Value, kind: Kind) {
     if kind != Kind::Runc {
         pod["spec"]["runtimeClassName"] = json!("wasmedge-path");

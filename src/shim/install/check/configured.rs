@@ -7,6 +7,7 @@ use toml_edit::Item;
 use super::Finding;
 use crate::install::{
     configuration::{Configuration, File, HANDLER},
+    handler::RUNC,
     kind::Kind,
     programs::{SHIM, search_path},
     restart,
@@ -74,6 +75,7 @@ fn containerd(target: &Target, root: &Root) -> (Vec<Finding>, Option<PathBuf>) {
     };
     found.push(Finding::ok(format!("the handler {HANDLER} is in {}", file.path.display())));
     found.extend(annotations(handler, file.path.as_path()));
+    found.extend(version.and_then(|version| unasked(version, handler)));
     found.extend(unread(target, root));
     let runtime = handler.get("runtime_path").or_else(|| handler.get("runtime_type")).and_then(Item::as_str);
     let (finding, shim) = program(runtime.unwrap_or_default(), target, root);
@@ -94,18 +96,23 @@ fn faults(version: Version, configuration: Option<&Configuration>) -> Vec<Findin
             "use_local_image_pull = true in [plugins.'io.containerd.cri.v1.images'], or images for linux/*",
         ));
     }
-    if (MERGES..DROP_INS).contains(&version) {
-        found.push(Finding::warning(
-            format!(
-                "containerd {version} asks only runc what a runtime is able to do: no hostUsers: false by this handler"
-            ),
-            "use containerd 2.2 or later; or runtime_type = \"io.containerd.runc.v2\" with runtime_path",
-        ));
-    }
     if found.is_empty() {
         found.push(Finding::ok(format!("containerd {version}")));
     }
     found
+}
+
+/// What a containerd of this version does not let pods have by this handler.
+fn unasked(version: Version, handler: &Item) -> Option<Finding> {
+    let asked = handler.get("runtime_type").and_then(Item::as_str) == Some(RUNC);
+    ((MERGES..DROP_INS).contains(&version) && !asked).then(|| {
+        Finding::warning(
+            format!(
+                "containerd {version} asks only runc what a runtime is able to do: no hostUsers: false by this handler"
+            ),
+            format!("{INSTALL}; or runtime_type = \"{RUNC}\" with runtime_path; or containerd 2.2 or later"),
+        )
+    })
 }
 
 /// Whether images are pulled without the transfer service.
@@ -206,9 +213,20 @@ mod tests {
         };
         assert!(found("1.6")[0].1.contains("too old") && found("1.6")[0].0 == Level::Fault);
         assert_eq!(found("1.7"), [(Level::Ok, "containerd 1.7".into())]);
-        assert!(found("2.0")[0].1.contains("hostUsers: false"));
-        assert!(found("2.1")[0].1.contains("wasi/wasm") && found("2.1")[1].1.contains("hostUsers: false"));
-        assert_eq!(found("2.3").len(), 1);
+        assert!(found("2.1")[0].1.contains("wasi/wasm"));
+        assert_eq!([found("2.0").len(), found("2.1").len(), found("2.3").len()], [1; 3]);
+    }
+
+    #[test]
+    fn a_handler_that_is_not_asked_what_it_is_able_to_do_is_found() {
+        let of = |text: &str, runtime: &str| {
+            let document: toml_edit::DocumentMut = format!("runtime_type = \"{runtime}\"\n").parse().unwrap();
+            unasked(version(text), document.as_item())
+        };
+        assert!(of("2.1", crate::RUNTIME).unwrap().found.contains("hostUsers: false"));
+        for (text, runtime) in [("2.1", RUNC), ("2.0", RUNC), ("2.2", crate::RUNTIME), ("1.7", crate::RUNTIME)] {
+            assert_eq!(of(text, runtime), None, "{text}");
+        }
     }
 
     #[test]
