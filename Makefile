@@ -19,7 +19,7 @@ logs := target/logs
 # Prints how many tests passed and failed in a log of `cargo test`.
 count := awk '/^test result:/ { passed += $$4; failed += $$6 } END { print passed + 0, failed + 0 }'
 
-.PHONY: help docs docs-test build check lint unit e2e e2e-packed test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest k8s k8s-smoke chart-test programs programs-smoke vm demo dist dist-twice dist-test dist-smoke upgrade-test vm-arm64 bench bench-floors images node-up node-shell node-logs node-down clean
+.PHONY: help docs docs-test build check lint unit e2e e2e-packed test compat fuzz fuzz-differential fuzz-smoke soak chaos chaos-smoke versions critest k8s k8s-smoke conformance conformance-smoke chart-test programs programs-smoke vm demo dist dist-twice dist-test dist-smoke upgrade-test vm-arm64 bench bench-floors images node-up node-shell node-logs node-down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -147,6 +147,13 @@ k8s: ## The runtime in a Kubernetes cluster made from nothing; TEST=NAME, test/k
 
 k8s-smoke: ## The same, pods alone: minutes
 	@NODE=$(kubernetes_node) test/kubernetes/run pods:: -- --skip ::runc | sed 's/^make k8s:/make k8s-smoke:/'
+
+conformance: ## Kubernetes' own conformance tests, with runc and this runtime as the default; FOCUS=REGEX, test/kubernetes/README.md
+	@test/kubernetes/conformance/run
+
+conformance_smoke := '\[sig-node\] (ConfigMap|Secrets|Downward API|Containers|Variable Expansion|Kubelet when scheduling|Lease).*\[Conformance\]'
+conformance-smoke: ## Some of them: minutes
+	@SUITE="make conformance-smoke" PROCESSES=6 FOCUS=$(conformance_smoke) test/kubernetes/conformance/run
 
 demo: ## A Wasm and a Linux image side by side by `docker run`, from nothing
 	@examples/demo

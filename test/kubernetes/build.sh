@@ -22,6 +22,13 @@ ensure_programs() {
     ensure_go_tool metrics-server "$modules/metrics-server" sigs.k8s.io/metrics-server/cmd/metrics-server
 }
 
+# Kubernetes' own tests, what runs them, and what most of their pods run.
+ensure_conformance_programs() {
+    ensure_go_test e2e.test "$modules/kube" k8s.io/kubernetes/test/e2e
+    ensure_go_tool ginkgo "$modules/kube" github.com/onsi/ginkgo/v2/ginkgo
+    ensure_go_tool agnhost "$modules/kube" k8s.io/kubernetes/test/images/agnhost
+}
+
 # install_programs PID: into the running node's /usr/local/bin, where they differ.
 install_programs() {
     local bin=/proc/$1/root/usr/local/bin name

@@ -58,6 +58,28 @@ configure_root() {
         >"$root/etc/apt/apt.conf.d/90host"
 }
 
+# debian_tree NAME SUITE LOG PACKAGE…: prints where a Debian with these packages is, which programs for images are taken from.
+# Made once, in the cache.
+debian_tree() {
+    local name=$1 suite=$2 log=$3 hash
+    shift 3
+    hash=$(printf '%s\n' "$suite" "$@" | sha256sum)
+    local tree=$cache_dir/$name-root-${hash:0:12}
+    [ -d "$tree" ] || with_lock "$cache_dir/$name-root.lock" build_tree "$tree" "$suite" "$log" "$@"
+    printf '%s' "$tree"
+}
+
+build_tree() {
+    local tree=$1 suite=$2 log=$3 include
+    shift 3
+    [ -d "$tree" ] && return
+    rm -rf --one-file-system "$tree.tmp"
+    include=$(printf '%s,' "$@")
+    step "$log" "${tree##*/}: debootstrap $suite" unshare --mount --propagation private \
+        debootstrap --variant=minbase --include="${include%,}" "$suite" "$tree.tmp" "$(debian_mirror)" >&2
+    mv "$tree.tmp" "$tree"
+}
+
 # The mirror that this machine's apt uses itself, whatever the format of its sources; NODE_MIRROR overrides.
 debian_mirror() {
     local uri codename

@@ -22,13 +22,19 @@ ensure_go_tool() {
     [ -x "$(go_tool_path "$1" "$2")" ] || with_lock "$cache_dir/tools.lock" build_go_tool "$@"
 }
 
+# ensure_go_test NAME MODULE_DIRECTORY PACKAGE: the same with a package's tests, as a program.
+ensure_go_test() {
+    [ -x "$(go_tool_path "$1" "$2")" ] || with_lock "$cache_dir/tools.lock" build_go_tool "$1" "$2" "$3" "" "" "test -c"
+}
+
 build_go_tool() {
-    local name=$1 module=$2 package=$3 flags=${4:-} tags=${5:-} out
+    local name=$1 module=$2 package=$3 flags=${4:-} tags=${5:-} verb out
+    read -ra verb <<<"${6:-build}"
     out=$(go_tool_path "$name" "$module")
     [ -x "$out" ] && return
     require_go
     mkdir -p "${out%/*}"
-    step "$cache_dir/tools.log" "$name: go build" nice -n 10 env CGO_ENABLED=0 go build -C "$module" -trimpath -mod=readonly \
+    step "$cache_dir/tools.log" "$name: go build" nice -n 10 env CGO_ENABLED=0 go "${verb[0]}" -C "$module" "${verb[@]:1}" -trimpath -mod=readonly \
         -tags "$tags" -ldflags "-s -w $flags" -o "$out.tmp" "$package"
     mv "$out.tmp" "$out"
 }

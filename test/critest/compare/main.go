@@ -1,13 +1,15 @@
-// compare tells what one runtime does worse than another by critest's reports (JUnit XML, as Ginkgo writes it):
+// compare tells what one runtime does worse than another by reports of conformance tests (JUnit XML, as Ginkgo writes it):
 //
-//	compare ORACLE.xml RUNTIME.xml
+//	compare -suite NAME ORACLE.xml RUNTIME.xml
 //
-// It prints every spec that the oracle passes and the runtime does not, and a line that counts; the exit code is 1 if
-// there is such a spec, or if the oracle passes none. Runtimes are called by the names of the files.
+// It prints every spec that the oracle passes and the runtime does not, those that fail with both, and a line that counts,
+// which begins with NAME; the exit code is 1 if there is a spec of the first kind, or if the oracle passes none. Runtimes are
+// called by the names of the files.
 package main
 
 import (
 	"encoding/xml"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -16,11 +18,13 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: compare ORACLE.xml RUNTIME.xml")
+	suite := flag.String("suite", "", "how the last line begins")
+	flag.Parse()
+	if flag.NArg() != 2 {
+		fmt.Fprintln(os.Stderr, "usage: compare -suite NAME ORACLE.xml RUNTIME.xml")
 		os.Exit(2)
 	}
-	oracle, runtime := os.Args[1], os.Args[2]
+	oracle, runtime := flag.Arg(0), flag.Arg(1)
 	reports := make([]report, 2)
 	for index, path := range []string{oracle, runtime} {
 		var err error
@@ -29,7 +33,7 @@ func main() {
 			os.Exit(1)
 		}
 	}
-	if !compare(os.Stdout, name(oracle), name(runtime), reports[0], reports[1]) {
+	if !compare(os.Stdout, *suite, name(oracle), name(runtime), reports[0], reports[1]) {
 		os.Exit(1)
 	}
 }
@@ -66,25 +70,29 @@ func read(path string) (report, error) {
 	var specs report
 	for _, one := range document.Specs {
 		// What is no spec is the suite's preparation.
-		if short, isSpec := strings.CutPrefix(one.Name, "[It] [k8s.io] "); isSpec {
-			one.Name = short
+		if short, isSpec := strings.CutPrefix(one.Name, "[It] "); isSpec {
+			one.Name = strings.TrimPrefix(short, "[k8s.io] ")
 			specs = append(specs, one)
 		}
 	}
 	return specs, nil
 }
 
-func compare(out io.Writer, oracle, runtime string, expected, found report) (same bool) {
+func compare(out io.Writer, suite, oracle, runtime string, expected, found report) (same bool) {
 	verdicts := map[string]spec{}
 	for _, one := range found {
 		verdicts[one.Name] = one
 	}
 	failed, skipped := 0, 0
 	for _, one := range expected {
+		verdict, ran := verdicts[one.Name]
+		if one.failed() && verdict.failed() {
+			fmt.Fprintf(out, "BOTH    %s\n        %s\n", one.Name, one.why())
+		}
 		if one.Status != "passed" {
 			continue
 		}
-		switch verdict, ran := verdicts[one.Name]; {
+		switch {
 		case !ran:
 			failed++
 			fmt.Fprintf(out, "FAILED  %s\n        the run ended before it\n", one.Name)
@@ -96,10 +104,14 @@ func compare(out io.Writer, oracle, runtime string, expected, found report) (sam
 			fmt.Fprintf(out, "FAILED  %s\n        %s\n", one.Name, verdict.why())
 		}
 	}
-	const closing = "make critest: %s %d passed; %s %d passed, %d failed of those that %s passes, %d skipped that %s is not"
+	const closing = "%s %s %d passed; %s %d passed, %d failed of those that %s passes, %d skipped that %s is not"
 	fmt.Fprintf(out, closing+"\n",
-		oracle, expected.passed(), runtime, found.passed(), failed, oracle, skipped, oracle)
+		suite, oracle, expected.passed(), runtime, found.passed(), failed, oracle, skipped, oracle)
 	return failed+skipped == 0 && expected.passed() > 0
+}
+
+func (s spec) failed() bool {
+	return s.Status != "" && s.Status != "passed" && s.Status != "skipped" && s.Status != "pending"
 }
 
 func (r report) passed() (count int) {

@@ -25,7 +25,7 @@ const passed = `<testcase name="[It] [k8s.io] A" status="passed"/>`
 
 func TestWhatBothPassIsNoDifference(t *testing.T) {
 	var out strings.Builder
-	if !compare(&out, "runc", "wasmedge", load(t, passed), load(t, passed)) {
+	if !compare(&out, "make critest:", "runc", "wasmedge", load(t, passed), load(t, passed)) {
 		t.Error(out.String())
 	}
 	const want = "make critest: runc 1 passed; wasmedge 1 passed, 0 failed of those that runc passes, " +
@@ -38,21 +38,23 @@ func TestWhatBothPassIsNoDifference(t *testing.T) {
 func TestWhatBothSkipIsNoDifference(t *testing.T) {
 	skipped := `<testcase name="[It] [k8s.io] B" status="skipped"><skipped message="no"/></testcase>`
 	var out strings.Builder
-	if !compare(&out, "runc", "wasmedge", load(t, passed+skipped), load(t, passed+skipped)) {
+	if !compare(&out, "make critest:", "runc", "wasmedge", load(t, passed+skipped), load(t, passed+skipped)) {
 		t.Error(out.String())
 	}
 }
 
 func TestFailuresAndSkipsAreNamedWithTheirCauses(t *testing.T) {
-	oracle := load(t, passed+strings.ReplaceAll(passed, "A", "B")+strings.ReplaceAll(passed, "A", "C"))
+	oracle := load(t, passed+strings.ReplaceAll(passed, "A", "B")+strings.ReplaceAll(passed, "A", "C")+
+		`<testcase name="[It] [sig-node] D" status="failed"><failure message="there"/></testcase>`)
 	runtime := load(t, `<testcase name="[It] [k8s.io] A" status="failed"><failure message="first&#xA;Unexpected error:&#xA;    &lt;*status.Error | 0x1&gt;:&#xA;    second"/></testcase>
-		<testcase name="[It] [k8s.io] B" status="skipped"><skipped message="not here"/></testcase>`)
+		<testcase name="[It] [k8s.io] B" status="skipped"><skipped message="not here"/></testcase>
+		<testcase name="[It] [sig-node] D" status="failed"><failure message="here too"/></testcase>`)
 	var out strings.Builder
-	if compare(&out, "runc", "wasmedge", oracle, runtime) {
+	if compare(&out, "make critest:", "runc", "wasmedge", oracle, runtime) {
 		t.Error("no difference seen")
 	}
 	for _, line := range []string{
-		"FAILED  A\n        first second\n", "SKIPPED B\n        not here\n", "FAILED  C\n        the run ended before it\n",
+		"FAILED  A\n        first second\n", "SKIPPED B\n        not here\n", "FAILED  C\n        the run ended before it\n", "BOTH    [sig-node] D\n        there\n",
 		"2 failed of those that runc passes, 1 skipped that runc is not\n",
 	} {
 		if !strings.Contains(out.String(), line) {
@@ -63,7 +65,7 @@ func TestFailuresAndSkipsAreNamedWithTheirCauses(t *testing.T) {
 
 func TestAnOracleThatPassesNothingIsNoOracle(t *testing.T) {
 	var out strings.Builder
-	if compare(&out, "runc", "wasmedge", nil, nil) {
+	if compare(&out, "make critest:", "runc", "wasmedge", nil, nil) {
 		t.Error("nothing was compared with nothing, and that counted as success")
 	}
 }
