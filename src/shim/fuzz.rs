@@ -13,14 +13,19 @@ use crate::{
     bootstrap::{self, Age},
     options::Options,
 };
-pub use crate::{cgroup::fuzz::cgroup_files, stdio::fuzz::log_uris};
+pub use crate::{cgroup::fuzz::cgroup_files, sandbox::fuzz::pods, stdio::fuzz::log_uris};
 
 /// Takes what is parsed.
 pub type Target = fn(&[u8]);
 
 /// The functions by the names of their targets.
-pub const TARGETS: [(&str, Target); 4] =
-    [("bootstrap", bootstrap), ("cgroup_files", cgroup_files), ("log_uris", log_uris), ("options", options)];
+pub const TARGETS: [(&str, Target); 5] = [
+    ("bootstrap", bootstrap),
+    ("cgroup_files", cgroup_files),
+    ("log_uris", log_uris),
+    ("options", options),
+    ("pods", pods),
+];
 
 /// What containerd sends when a shim is started, of whichever version: parameters are those of the container that the
 /// command line names, and the answer is what that version reads.

@@ -7,6 +7,8 @@ mod cgroup;
 mod config;
 mod confine;
 mod files;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzz;
 mod maker;
 mod namespaces;
 mod parameters;
