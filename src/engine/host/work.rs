@@ -1,7 +1,7 @@
 //! Workers from their report to their end, in time or not.
 
 use std::{
-    fs,
+    fs, io,
     os::fd::OwnedFd,
     time::{Duration, Instant},
 };
@@ -44,7 +44,11 @@ impl Host {
             }
             Err(error) => {
                 log::debug!("the worker {} that was {}: {error}", work.worker.pid, work.name);
-                self.worker_died(id, KILLED);
+                match error.kind() {
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => self.worker_died(id, KILLED),
+                    // Another would say no more.
+                    _ => self.worker_died(id, &format!("sent a report that cannot be used: {error}")),
+                }
             }
         }
     }
