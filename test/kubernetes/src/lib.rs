@@ -4,6 +4,7 @@
 
 pub mod api;
 mod namespace;
+pub mod node;
 pub mod pod;
 
 pub use namespace::Namespace;

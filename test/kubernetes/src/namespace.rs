@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use e2e::{Command, Kind, command, ctr, leaks::Snapshot, within};
+use e2e::{Command, Kind, command, cri::crictl, ctr, leaks::Snapshot, process::Process, within};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -129,6 +129,11 @@ impl Namespace {
         Pod { space: self, name }
     }
 
+    /// A pod that somebody else has made.
+    pub fn pod_named(&self, name: &str) -> Pod<'_> {
+        Pod { space: self, name: name.to_owned() }
+    }
+
     /// A name that no other object of this namespace has.
     pub fn unique(&self, prefix: &str) -> String {
         format!("{prefix}-{}", NUMBER.fetch_add(1, Ordering::Relaxed))
@@ -161,6 +166,15 @@ impl Namespace {
         self.list("v1", "Event").iter().filter(|event| about(event)).map(line).collect()
     }
 
+    /// Does what the kubelet does once a minute: removes the sandboxes of pods that are gone.
+    fn remove_sandboxes(&self) {
+        let stopped = ["pods", "--quiet", "--state", "notready", "--namespace", &self.name];
+        for sandbox in crictl(stopped).run().stdout.lines() {
+            // The kubelet may have been faster.
+            crictl(["rmp", sandbox]).finish();
+        }
+    }
+
     /// Pods and events, for the message of a failed test.
     fn report(&self) -> String {
         let mut lines = Vec::new();
@@ -191,8 +205,9 @@ impl Drop for Namespace {
             return;
         }
         assert!(gone.is_some(), "namespace {} does not go\n{}", self.name, self.report());
+        self.remove_sandboxes();
         if let Some(before) = before {
-            // The kubelet removes what is left of pods once a minute.
+            // What else is left of pods the kubelet removes once a minute.
             within(2 * MINUTE, || before.differences(&Snapshot::take()).is_empty().then_some(()));
             before.expect_the_same();
         }
@@ -204,6 +219,8 @@ fn begin() {
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     WARM.call_once(warm_up);
     if running.0 == 0 {
+        // What a pod before had mounted may still be on its way.
+        within(MINUTE, || Process::named("umount").is_empty().then_some(()));
         running.1 = Some(Snapshot::settled());
     }
     running.0 += 1;

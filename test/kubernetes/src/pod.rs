@@ -139,6 +139,12 @@ impl Pod<'_> {
     pub fn restarts(&self) -> i64 {
         self.get().pointer("/status/containerStatuses/0/restartCount").and_then(Value::as_i64).unwrap_or_default()
     }
+
+    /// With which code the run of its container before this one has ended.
+    #[track_caller]
+    pub fn last_exit_code(&self) -> Option<i64> {
+        self.get().pointer("/status/containerStatuses/0/lastState/terminated/exitCode").and_then(Value::as_i64)
+    }
 }
 
 /// Whether a pod is ready.

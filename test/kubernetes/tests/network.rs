@@ -6,7 +6,7 @@ use e2e::Kind;
 use kubernetes_tests::{Namespace, for_kinds, pod};
 use serde_json::json;
 
-use crate::support::server;
+use crate::support::{answered, server, service};
 
 for_kinds! {
     a_service_has_a_name_and_an_address;
@@ -20,30 +20,6 @@ for_kinds! {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// Words that GET `/` from a host, and end when it has answered.
-fn client(kind: Kind, host: &str, port: u16) -> Vec<String> {
-    match kind {
-        Kind::Wasm => ["/tcp-get.wasm", host, &port.to_string(), "/"].map(String::from).to_vec(),
-        _ => vec!["wget".into(), "-qO-".into(), format!("http://{host}:{port}/")],
-    }
-}
-
-fn service(space: &Namespace, name: &str, spec: &serde_json::Value) -> String {
-    let made = space.create(&json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": { "name": name }, "spec": spec,
-    }));
-    made["spec"]["clusterIP"].as_str().unwrap_or_default().to_owned()
-}
-
-/// Runs a client until it was answered, as names and addresses take a moment.
-fn answered(space: &Namespace, kind: Kind, host: &str, port: u16) {
-    let words = client(kind, host, port);
-    let pod =
-        space.pod_with(kind, &crate::support::words(&words), |pod| pod["spec"]["restartPolicy"] = json!("OnFailure"));
-    assert_eq!(pod.ended(), 0);
-    assert!(pod.logs().contains("hello"), "{}", pod.logs());
-}
 
 fn a_service_has_a_name_and_an_address(space: &Namespace, kind: Kind) {
     let server = space.pod(kind, &server(kind));

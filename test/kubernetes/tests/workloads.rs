@@ -1,16 +1,12 @@
 //! Controllers: Deployments and their like, which make the pods.
 
-use std::{
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
-    thread,
-    time::Duration,
-};
+use std::time::Duration;
 
 use e2e::Kind;
 use kubernetes_tests::{Namespace, for_kinds, pod, pod::is_ready};
 use serde_json::{Value, json};
 
-use crate::support::{hello, server, words};
+use crate::support::{answered_while, deployment, hello, server, service, settled, words};
 
 for_kinds! {
     a_deployment_is_scaled_to_twenty_and_to_nothing;
@@ -25,26 +21,6 @@ for_kinds! {
 
 const LONG: Duration = Duration::from_secs(120);
 
-fn deployment(kind: Kind, name: &str, replicas: u32, words: &[&str]) -> Value {
-    json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": name },
-        "spec": {
-            "replicas": replicas,
-            "selector": { "matchLabels": { "app": name } },
-            "strategy": { "rollingUpdate": { "maxUnavailable": 0, "maxSurge": 1 } },
-            "template": pod::template(name, kind, words),
-        },
-    })
-}
-
-/// Waits until so many pods of a Deployment are ready, and there are no others.
-fn settled(space: &Namespace, name: &str, count: usize) {
-    space.wait(LONG, &format!("{count} ready pods"), || {
-        let pods = space.pods(name);
-        (pods.len() == count && pods.iter().all(is_ready)).then_some(())
-    });
-}
-
 fn a_deployment_is_scaled_to_twenty_and_to_nothing(space: &Namespace, kind: Kind) {
     space.create(&deployment(kind, "web", 1, &kind.sleeper()));
     settled(space, "web", 1);
@@ -52,33 +28,6 @@ fn a_deployment_is_scaled_to_twenty_and_to_nothing(space: &Namespace, kind: Kind
         space.patch("apps/v1", "Deployment", "web", &json!({ "spec": { "replicas": replicas } }));
         settled(space, "web", replicas);
     }
-}
-
-/// Requests to a Service from the node while `change` goes on: how many were answered, and what others said.
-fn requests(space: &Namespace, name: &str, change: impl FnOnce()) -> (u32, Vec<String>) {
-    let service = space.get("v1", "Service", name).expect("the Service");
-    let address = service["spec"]["clusterIP"].as_str().expect("an address").to_owned();
-    space.wait(LONG, "an answer", || (pod::get(&address, 80, "/").code == 0).then_some(()));
-    let (done, answered) = (AtomicBool::new(false), AtomicU32::new(0));
-    let failed = thread::scope(|scope| {
-        let client = || {
-            let mut failed = Vec::new();
-            while !done.load(Ordering::Relaxed) {
-                let answer = pod::get(&address, 80, "/");
-                if answer.code == 0 && !answer.stdout.is_empty() {
-                    answered.fetch_add(1, Ordering::Relaxed);
-                } else {
-                    failed.push(format!("{} {}", answer.stderr.trim(), answer.stdout.trim()));
-                }
-            }
-            failed
-        };
-        let clients = [scope.spawn(client), scope.spawn(client)];
-        change();
-        done.store(true, Ordering::Relaxed);
-        clients.into_iter().flat_map(|client| client.join().expect("a client")).collect::<Vec<_>>()
-    });
-    (answered.into_inner(), failed)
 }
 
 fn updated(space: &Namespace, name: &str) {
@@ -99,12 +48,11 @@ fn update_under_requests(space: &Namespace, kind: Kind, words: &[&str], change: 
         json!({ "httpGet": { "path": "/", "port": 8080 }, "periodSeconds": 1 });
     change(template);
     space.create(&web);
-    space.create(&json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "web" },
-        "spec": { "selector": { "app": "web" }, "ports": [{ "port": 80, "targetPort": 8080 }] },
-    }));
+    let spec = json!({ "selector": { "app": "web" }, "ports": [{ "port": 80, "targetPort": 8080 }] });
+    let address = service(space, "web", &spec);
     settled(space, "web", 3);
-    let (answered, failed) = requests(space, "web", || updated(space, "web"));
+    space.wait(LONG, "an answer", || (pod::get(&address, 80, "/").code == 0).then_some(()));
+    let (answered, failed) = answered_while(&address, 80, || updated(space, "web"));
     assert!(answered > 50, "{answered} answers");
     assert!(failed.is_empty(), "{} of {} failed: {failed:#?}", failed.len(), answered);
 }
