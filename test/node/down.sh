@@ -9,8 +9,13 @@ node_down() {
 # The kernel kills all of a pid namespace with its pid 1; mounts, network and what hangs on them go with the last
 # process. What sits outside the namespace (the parents that wait) is in the node's cgroups.
 remove_node() {
-    local name=$1 pid pids tries
+    local name=$1 pid pids tries held=() kind fd
     if pid=$(node_pid "$name"); then
+        # The kernel gives the number of a namespace that is gone to the next one, which may be another node's.
+        for kind in cgroup ipc net pid user uts; do
+            exec {fd}<"/proc/$pid/ns/$kind"
+            held+=("$fd")
+        done
         kill -KILL "$pid"
         for tries in {1..300}; do
             node_pid "$name" >/dev/null || break
@@ -27,6 +32,9 @@ remove_node() {
     cgroup_remove "$name"
     rm -rf --one-file-system "$(node_dir "$name")" || true
     check_left "$name" || die "step failed: taking down node '$name', see above for what is left"
+    for fd in "${held[@]}"; do
+        exec {fd}<&-
+    done
     rm -rf "$(state_dir "$name")"
     rmdir "$state_base" 2>/dev/null || true
 }
@@ -47,14 +55,15 @@ check_left() {
     return 1
 }
 
-# Processes and bind mounts that hold one of the namespaces recorded at the start.
+# Processes and bind mounts that hold one of the namespaces recorded at the start. Not by that of mounts, which is not held
+# until then, as it holds loop devices: whoever is in it is in others of the node, too.
 left_namespaces() {
     [ -s "$1" ] || return 0
     # shellcheck disable=SC2012 # names of /proc only
     ls -l /proc/[0-9]*/ns/ 2>/dev/null | awk -v file="$1" '
         BEGIN { while ((getline line <file) > 0) ours[line] = 1 }
         /^\/proc\// { process = $1 }
-        $NF in ours { print "namespace: " process " " $NF }'
+        $NF in ours && $NF !~ /^mnt:/ { print "namespace: " process " " $NF }'
     grep -F -f "$1" /proc/self/mountinfo | sed 's/^/namespace mount: /' || true
 }
 
