@@ -9,10 +9,14 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use log::debug;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 use wasmedge_shim_protocol::{
     Channel, ContainerKey, Create, Created, Deleted, Error as ChannelError, Exec, Export, Failure, Pidfd, Reply,
     Request, Update,
@@ -21,12 +25,13 @@ use wasmedge_shim_protocol::{
 use super::{
     Launcher,
     connection::{Answer, Connection, Lost, Notice, QUIET},
+    launch::KilledAtStart,
     source::Others,
 };
 use crate::error::{Result, TaskError};
 
-/// How many hosts may be lost one after the other before a deletion is given up.
-const DELETE_RETRIES: usize = 20;
+/// How long hosts may be lost, one after the other, before a deletion is given up: nobody asks for it again.
+const DELETE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The version of the messages that brought [`Request::Export`].
 const EXPORTS: u32 = 8;
@@ -68,7 +73,7 @@ impl EngineClient {
                 (Ok(_), _) => return Err(unexpected_reply()),
                 (Err(failure), _) => return Err(failure.into()),
             },
-            Err(Lost::Unsent(cause)) => return Err(TaskError::other(cause)),
+            Err(Lost::Unsent(cause) | Lost::Killed(cause)) => return Err(TaskError::other(cause)),
             Err(Lost::Host) => format!("the engine host ended while it was creating {key}"),
         };
         // They may be what there is no room for.
@@ -122,9 +127,9 @@ impl EngineClient {
     /// happens to what is gone already, the next host is asked when one is lost.
     pub async fn delete(&self, key: &ContainerKey, with_siblings: bool) -> Result<Deleted> {
         let request = || self.request(Request::Delete { key: key.clone(), with_siblings }, &[]);
+        let begin = Instant::now();
         let mut answer = request().await;
-        for _ in 0..DELETE_RETRIES {
-            let Err(Lost::Host) = answer else { break };
+        while matches!(answer, Err(Lost::Host | Lost::Killed(_))) && begin.elapsed() < DELETE_PATIENCE {
             answer = request().await;
         }
         match answer {
@@ -159,7 +164,10 @@ impl EngineClient {
         if let Some(connection) = current.as_ref().filter(|connection| connection.is_alive()) {
             return Ok(connection.clone());
         }
-        let unsent = |error: anyhow::Error| Lost::Unsent(format!("{error:#}"));
+        let unsent = |error: anyhow::Error| match error.is::<KilledAtStart>() {
+            true => Lost::Killed(format!("{error:#}")),
+            false => Lost::Unsent(format!("{error:#}")),
+        };
         let connection = match self.connect().await {
             Ok(connection) => connection,
             Err(error) if is_final(&error) => return Err(unsent(error)),
@@ -191,7 +199,7 @@ impl Lost {
     fn describe(self, doing: &str, key: &ContainerKey) -> TaskError {
         match self {
             Lost::Host => TaskError::other(format!("the engine host ended while it was {doing} {key}")),
-            Lost::Unsent(cause) => TaskError::other(cause),
+            Lost::Unsent(cause) | Lost::Killed(cause) => TaskError::other(cause),
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct Answer {
 pub enum Lost {
     /// The host ended while it was under way.
     Host,
+    /// It could not even be sent, as each host was killed while it started.
+    Killed(String),
     /// It could not even be sent.
     Unsent(String),
 }

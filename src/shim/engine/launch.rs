@@ -36,6 +36,11 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many starts of a host may be cut short before it is given up.
 const KILLED_STARTS: usize = 10;
 
+/// Each start of a host was cut short.
+#[derive(Debug, thiserror::Error)]
+#[error("the engine {} was killed while it started, {KILLED_STARTS} times", .0.display())]
+pub struct KilledAtStart(PathBuf);
+
 /// Finds and starts the host.
 #[derive(Debug, Clone)]
 pub struct Launcher {
@@ -101,7 +106,7 @@ impl Launcher {
                 return Ok(());
             }
         }
-        bail!("the engine {} was killed while it started, {KILLED_STARTS} times", self.source.engine()?.display())
+        Err(KilledAtStart(self.source.engine()?).into())
     }
 
     /// Starts a host; `false` if it ended without a word.

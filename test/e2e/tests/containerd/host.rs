@@ -92,6 +92,29 @@ fn a_host_killed_again_and_again_during_creates_leaves_nothing() {
     scene.ctr(Kind::Wasm).run(["/exit.wasm", "42"]).exits(42);
 }
 
+/// containerd asks for a deletion once, and on a busy machine a host that is killed again and again never comes to serve.
+#[test]
+fn a_deletion_is_done_once_a_host_lives_again() {
+    let scene = Scene::new();
+    let shim = scene.bundle(Kind::Wasm, &["/sleep.wasm", "600"]).start();
+    shim.create().unwrap();
+    shim.start().unwrap();
+    shim.kill(9).unwrap();
+    assert_eq!(shim.wait().unwrap(), 137);
+    engine::kill_hosts();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_secs(3) {
+                if let Some(host) = engine::host() {
+                    host.kill();
+                }
+            }
+        });
+        shim.delete().unwrap();
+    });
+}
+
 /// An error that nobody expects is no reason to leave the node's containers.
 #[test]
 fn a_host_that_cannot_read_a_signal_serves_on() {
