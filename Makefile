@@ -151,8 +151,8 @@ k8s-smoke: ## The same, pods alone: minutes
 conformance: ## Kubernetes' own conformance tests, with runc and this runtime as the default; FOCUS=REGEX, test/kubernetes/README.md
 	@test/kubernetes/conformance/run
 
-conformance_smoke := '\[sig-node\] (ConfigMap|Secrets|Downward API|Containers|Variable Expansion|Kubelet when scheduling|Lease).*\[Conformance\]'
-conformance-smoke: ## Some of them: minutes
+conformance_smoke := '\[sig-node\] (ConfigMap|Containers|Downward API|Ephemeral Containers|Kubelet when|PreStop|Secrets|Security Context|Sysctls).*Conformance\]|\[sig-storage\] (EmptyDir volumes should support \(non-root|HostPath).*Conformance\]|\[sig-network\] Networking Granular.*Conformance\]'
+conformance-smoke: ## Some of them, of each kind: minutes
 	@SUITE="make conformance-smoke" PROCESSES=6 FOCUS=$(conformance_smoke) test/kubernetes/conformance/run
 
 demo: ## A Wasm and a Linux image side by side by `docker run`, from nothing

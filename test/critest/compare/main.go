@@ -1,10 +1,11 @@
 // compare tells what one runtime does worse than another by reports of conformance tests (JUnit XML, as Ginkgo writes it):
 //
-//	compare -suite NAME ORACLE.xml RUNTIME.xml
+//	compare -suite NAME [-left-out COUNT] ORACLE.xml RUNTIME.xml
 //
-// It prints every spec that the oracle passes and the runtime does not, those that fail with both, and a line that counts,
-// which begins with NAME; the exit code is 1 if there is a spec of the first kind, or if the oracle passes none. Runtimes are
-// called by the names of the files.
+// It prints every spec that the oracle passes and the runtime does not, those that fail with both or with the oracle alone,
+// those that skip themselves with both, and a line that counts, which begins with NAME. COUNT specs more were left out of both
+// runs. The exit code is 1 if there is a spec of the first kind, or if the oracle passes none. Runtimes are called by the names
+// of the files.
 package main
 
 import (
@@ -19,9 +20,10 @@ import (
 
 func main() {
 	suite := flag.String("suite", "", "how the last line begins")
+	leftOut := flag.Int("left-out", 0, "how many specs neither run was given")
 	flag.Parse()
 	if flag.NArg() != 2 {
-		fmt.Fprintln(os.Stderr, "usage: compare -suite NAME ORACLE.xml RUNTIME.xml")
+		fmt.Fprintln(os.Stderr, "usage: compare -suite NAME [-left-out COUNT] ORACLE.xml RUNTIME.xml")
 		os.Exit(2)
 	}
 	oracle, runtime := flag.Arg(0), flag.Arg(1)
@@ -33,7 +35,10 @@ func main() {
 			os.Exit(1)
 		}
 	}
-	if !compare(os.Stdout, *suite, name(oracle), name(runtime), reports[0], reports[1]) {
+	found := comparison{oracle: name(oracle), runtime: name(runtime), leftOut: *leftOut}
+	found.compare(os.Stdout, reports[0], reports[1])
+	found.close(os.Stdout, *suite)
+	if !found.same() {
 		os.Exit(1)
 	}
 }
@@ -78,36 +83,68 @@ func read(path string) (report, error) {
 	return specs, nil
 }
 
-func compare(out io.Writer, suite, oracle, runtime string, expected, found report) (same bool) {
+// comparison counts specs by how they end with two runtimes.
+type comparison struct {
+	oracle, runtime string
+	// Passed with the one, with the other.
+	expected, passed int
+	// With the runtime alone.
+	failed, skipped int
+	both, leftOut   int
+}
+
+// compare counts the specs of two reports, and prints those of whom there is something to tell.
+func (c *comparison) compare(out io.Writer, expected, found report) {
+	c.expected, c.passed = expected.passed(), found.passed()
 	verdicts := map[string]spec{}
 	for _, one := range found {
 		verdicts[one.Name] = one
 	}
-	failed, skipped := 0, 0
 	for _, one := range expected {
-		verdict, ran := verdicts[one.Name]
-		if one.failed() && verdict.failed() {
-			fmt.Fprintf(out, "BOTH    %s\n        %s\n", one.Name, one.why())
-		}
-		if one.Status != "passed" {
-			continue
-		}
-		switch {
-		case !ran:
-			failed++
-			fmt.Fprintf(out, "FAILED  %s\n        the run ended before it\n", one.Name)
-		case verdict.Status == "skipped" || verdict.Status == "pending":
-			skipped++
-			fmt.Fprintf(out, "SKIPPED %s\n        %s\n", one.Name, verdict.why())
-		case verdict.Status != "passed":
-			failed++
-			fmt.Fprintf(out, "FAILED  %s\n        %s\n", one.Name, verdict.why())
+		kind, why := c.count(one, verdicts)
+		if kind != "" {
+			fmt.Fprintf(out, "%-8s%s\n        %s\n", kind, one.Name, why)
 		}
 	}
-	const closing = "%s %s %d passed; %s %d passed, %d failed of those that %s passes, %d skipped that %s is not"
-	fmt.Fprintf(out, closing+"\n",
-		suite, oracle, expected.passed(), runtime, found.passed(), failed, oracle, skipped, oracle)
-	return failed+skipped == 0 && expected.passed() > 0
+}
+
+// count adds a spec of the oracle's. It returns what it is called in the output, if anything, and the cause.
+func (c *comparison) count(one spec, verdicts map[string]spec) (kind, why string) {
+	verdict, ran := verdicts[one.Name]
+	switch {
+	case one.failed() && verdict.failed():
+		c.both++
+		return "BOTH", one.why()
+	case one.failed():
+		return "ORACLE", one.why()
+	case one.skipsItself():
+		c.leftOut++
+		return "LEFTOUT", one.why()
+	case one.Status != "passed":
+	case !ran:
+		c.failed++
+		return "FAILED", "the run ended before it"
+	case verdict.Status == "skipped" || verdict.Status == "pending":
+		c.skipped++
+		return "SKIPPED", verdict.why()
+	case verdict.Status != "passed":
+		c.failed++
+		return "FAILED", verdict.why()
+	}
+	return "", ""
+}
+
+func (c *comparison) close(out io.Writer, suite string) {
+	const closing = "%s %d with %s, %d with %s passed, %d failed and %d skipped with %s alone, %d failed with both, %d left out with a reason\n"
+	fmt.Fprintf(out, closing, suite, c.expected, c.oracle, c.passed, c.runtime, c.failed, c.skipped, c.runtime, c.both, c.leftOut)
+}
+
+// same tells if the runtime passes what the oracle does.
+func (c *comparison) same() bool { return c.failed+c.skipped == 0 && c.expected > 0 }
+
+// skipsItself tells of a spec that ran and found something missing. Those that were not asked for say no more than "skipped".
+func (s spec) skipsItself() bool {
+	return s.Status == "skipped" && s.Skipped != nil && s.Skipped.Message != "" && s.Skipped.Message != "skipped"
 }
 
 func (s spec) failed() bool {

@@ -23,49 +23,59 @@ func load(t *testing.T, specs string) report {
 
 const passed = `<testcase name="[It] [k8s.io] A" status="passed"/>`
 
-func TestWhatBothPassIsNoDifference(t *testing.T) {
+// run compares, and returns what is printed.
+func run(t *testing.T, oracle, runtime string) (string, bool) {
+	t.Helper()
 	var out strings.Builder
-	if !compare(&out, "make critest:", "runc", "wasmedge", load(t, passed), load(t, passed)) {
-		t.Error(out.String())
-	}
-	const want = "make critest: runc 1 passed; wasmedge 1 passed, 0 failed of those that runc passes, " +
-		"0 skipped that runc is not\n"
-	if out.String() != want {
-		t.Error(out.String())
+	found := comparison{oracle: "runc", runtime: "wasmedge", leftOut: 3}
+	found.compare(&out, load(t, oracle), load(t, runtime))
+	found.close(&out, "make critest:")
+	return out.String(), found.same()
+}
+
+func TestWhatBothPassIsNoDifference(t *testing.T) {
+	out, same := run(t, passed, passed)
+	const want = "make critest: 1 with runc, 1 with wasmedge passed, 0 failed and 0 skipped with wasmedge alone, " +
+		"0 failed with both, 3 left out with a reason\n"
+	if !same || out != want {
+		t.Error(out)
 	}
 }
 
 func TestWhatBothSkipIsNoDifference(t *testing.T) {
-	skipped := `<testcase name="[It] [k8s.io] B" status="skipped"><skipped message="no"/></testcase>`
-	var out strings.Builder
-	if !compare(&out, "make critest:", "runc", "wasmedge", load(t, passed+skipped), load(t, passed+skipped)) {
-		t.Error(out.String())
+	skipped := `<testcase name="[It] [k8s.io] B" status="skipped"><skipped message="skipped - no"/></testcase>
+		<testcase name="[It] [k8s.io] C" status="skipped"><skipped message="skipped"/></testcase>`
+	out, same := run(t, passed+skipped, passed+skipped)
+	if !same || !strings.HasPrefix(out, "LEFTOUT B\n        skipped - no\nmake critest:") || !strings.Contains(out, "4 left out") {
+		t.Error(out)
 	}
 }
 
 func TestFailuresAndSkipsAreNamedWithTheirCauses(t *testing.T) {
-	oracle := load(t, passed+strings.ReplaceAll(passed, "A", "B")+strings.ReplaceAll(passed, "A", "C")+
-		`<testcase name="[It] [sig-node] D" status="failed"><failure message="there"/></testcase>`)
-	runtime := load(t, `<testcase name="[It] [k8s.io] A" status="failed"><failure message="first&#xA;Unexpected error:&#xA;    &lt;*status.Error | 0x1&gt;:&#xA;    second"/></testcase>
+	oracle := passed + strings.ReplaceAll(passed, "A", "B") + strings.ReplaceAll(passed, "A", "C") +
+		`<testcase name="[It] [sig-node] D" status="failed"><failure message="there"/></testcase>
+		<testcase name="[It] [sig-node] E" status="failed"><failure message="there alone"/></testcase>`
+	runtime := `<testcase name="[It] [k8s.io] A" status="failed"><failure message="first&#xA;Unexpected error:&#xA;    &lt;*status.Error | 0x1&gt;:&#xA;    second"/></testcase>
 		<testcase name="[It] [k8s.io] B" status="skipped"><skipped message="not here"/></testcase>
-		<testcase name="[It] [sig-node] D" status="failed"><failure message="here too"/></testcase>`)
-	var out strings.Builder
-	if compare(&out, "make critest:", "runc", "wasmedge", oracle, runtime) {
+		<testcase name="[It] [sig-node] D" status="failed"><failure message="here too"/></testcase>
+		<testcase name="[It] [sig-node] E" status="passed"/>`
+	out, same := run(t, oracle, runtime)
+	if same {
 		t.Error("no difference seen")
 	}
 	for _, line := range []string{
-		"FAILED  A\n        first second\n", "SKIPPED B\n        not here\n", "FAILED  C\n        the run ended before it\n", "BOTH    [sig-node] D\n        there\n",
-		"2 failed of those that runc passes, 1 skipped that runc is not\n",
+		"FAILED  A\n        first second\n", "SKIPPED B\n        not here\n", "FAILED  C\n        the run ended before it\n",
+		"BOTH    [sig-node] D\n        there\n", "ORACLE  [sig-node] E\n        there alone\n",
+		"3 with runc, 1 with wasmedge passed, 2 failed and 1 skipped with wasmedge alone, 1 failed with both, 3 left out with a reason\n",
 	} {
-		if !strings.Contains(out.String(), line) {
-			t.Errorf("%q is missing in:\n%s", line, out.String())
+		if !strings.Contains(out, line) {
+			t.Errorf("%q is missing:\n%s", line, out)
 		}
 	}
 }
 
 func TestAnOracleThatPassesNothingIsNoOracle(t *testing.T) {
-	var out strings.Builder
-	if compare(&out, "make critest:", "runc", "wasmedge", nil, nil) {
+	if _, same := run(t, "", ""); same {
 		t.Error("nothing was compared with nothing, and that counted as success")
 	}
 }
