@@ -161,8 +161,13 @@ fn rolling_restart(scene: &Scene, annotations: &[&str]) -> usize {
         let requests: Vec<_> = (0..8).map(|_| begin(&address)).collect();
         // As in a cluster: the new one is there, connections go to it, then the old one is told to leave.
         let (new, new_address) = server(scene, annotations);
+        let server = old.init();
         let mut stop = docker(["stop", &old.name]).spawn();
-        std::thread::sleep(Duration::from_millis(300));
+        // One that reads its signals waits for its requests; the other is gone at once.
+        match annotations.is_empty() {
+            true => until("the server's end", || (!server.lives()).then_some(())),
+            false => std::thread::sleep(Duration::from_millis(300)),
+        }
         answered += requests.into_iter().map(finish).filter(|answered| *answered).count();
         assert!(stop.wait(PROMPT), "{} does not leave", old.name);
         stop.end().exits(0);
