@@ -181,6 +181,7 @@ fn rancher(
     let Some(main) = configuration.map(Configuration::main) else {
         let (version, path) = &drop_ins[0];
         planner.note(format!("{name} has not run yet: one from before 2026 does not read {}", path.display()));
+        options_of_node(planner, &handler)?;
         return planner.own_file(path, &handler.file(*version));
     };
     // With 1.7, which none that imports is known to bring, a drop-in would take the other runtimes away.
@@ -190,7 +191,7 @@ fn rancher(
             options_of_node(planner, &handler)?;
             planner.own_file(path, &handler.file(*version))
         }
-        None if handler.runtime_type == crate::RUNTIME => {
+        None if programs::runtime_type(planner.root(), &options.prefix, target.process.as_ref()) == crate::RUNTIME => {
             planner.note(format!(
                 "this {name} imports no drop-ins: at its next start it adds the handler {HANDLER} itself, by the \
                  program in its PATH, but passes neither options nor annotations of pods on"
